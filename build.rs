@@ -1,0 +1,76 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//! Compiles the BPF half (`src/bpf/main.bpf.c`) into a skeleton, and `decide.h`
+//! a second time for the host.
+
+use anyhow::{Context, Result, bail};
+use libbpf_cargo::SkeletonBuilder;
+use std::env;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+const BPF_SOURCE: &str = "src/bpf/main.bpf.c";
+const HOST_SOURCE: &str = "src/bpf/decide_host.c";
+/// The first clang that knows `-mcpu=v4`.
+const OLDEST_CLANG: u32 = 18;
+const INSTALL: &str =
+    "install clang 18 or later, for example with `apt-get install clang-19`, or set BPF_CLANG";
+
+fn main() -> Result<()> {
+    println!("cargo:rerun-if-changed=src/bpf");
+    println!("cargo:rerun-if-env-changed=BPF_CLANG");
+    find_clang()?;
+    build_bpf()?;
+    build_host();
+    Ok(())
+}
+
+/// Make sure that `BPF_CLANG`, which `scx_cargo` and libbpf-cargo are given,
+/// names a clang that can compile for BPF. `.cargo/config.toml` sets it to
+/// `tools/clang`, which looks for one.
+fn find_clang() -> Result<()> {
+    let clang = env::var("BPF_CLANG").unwrap_or_else(|_| "tools/clang".into());
+    // SAFETY: a build script has one thread.
+    unsafe { env::set_var("BPF_CLANG", &clang) };
+    let text = match Command::new(&clang).arg("--version").output() {
+        Ok(output) => String::from_utf8_lossy(&output.stdout).into_owned(),
+        Err(err) => bail!("BPF_CLANG={clang} cannot be run ({err}): {INSTALL}"),
+    };
+    let major = text.split("clang version ").nth(1).and_then(|v| v.split(['.', '-']).next());
+    match major.and_then(|v| v.parse().ok()) {
+        Some(OLDEST_CLANG..) => Ok(()),
+        Some(0) | None => bail!("the BPF half needs a clang, and none was found: {INSTALL}"),
+        Some(v) => bail!("BPF_CLANG={clang} is clang {v}, which is too old: {INSTALL}"),
+    }
+}
+
+fn build_bpf() -> Result<()> {
+    let out = PathBuf::from(env::var("OUT_DIR")?);
+    // The builder is made for its side effect: it unpacks the sched_ext headers.
+    scx_cargo::BpfBuilder::new().context("unpacking the sched_ext headers failed")?;
+    let headers = out.join("scx_utils-bpf_h");
+    let clang = scx_cargo::ClangInfo::new()?;
+    let arch = clang.kernel_target()?;
+    let mut flags = clang.determine_base_cflags()?;
+    flags.push(format!("-D__SCX_TARGET_ARCH_{arch}"));
+    for dir in [format!("arch/{arch}"), String::new(), "bpf-compat".into()] {
+        flags.push(format!("-I{}", headers.join(dir).display()));
+    }
+    flags.push("-Werror".into());
+    let object = out.join("main.bpf.o");
+    SkeletonBuilder::new()
+        .source(BPF_SOURCE)
+        .obj(&object)
+        .clang(env::var("BPF_CLANG")?)
+        .clang_args(flags)
+        .reference_obj(true)
+        .build_and_generate(out.join("bpf_skel.rs"))
+        .with_context(|| format!("{BPF_SOURCE} does not compile for BPF"))?;
+    Ok(())
+}
+
+/// `decide.h` for the host: the tests compare it with the Rust version.
+fn build_host() {
+    if Path::new(HOST_SOURCE).exists() {
+        cc::Build::new().file(HOST_SOURCE).warnings_into_errors(true).compile("toll_decide");
+    }
+}

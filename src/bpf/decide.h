@@ -1,0 +1,258 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * decide.h - every formula of the rule "move only if the wait saved exceeds
+ * the cost", and nothing else.
+ *
+ * Pure integer arithmetic: no maps, no clocks, no kernel types. The same lines
+ * run in the kernel, in host tests against an independent Rust version
+ * (tests/decide_matches_reference.rs), and wherever else a decision has to be
+ * recomputed.
+ *
+ * No function divides by zero or overflows, whatever it is given: times are
+ * clamped to TOLL_NS_MAX (2^40 ns) and factors to TOLL_FACTOR_MAX (2^20)
+ * before they are multiplied, so that every product stays below 2^63.
+ *
+ *   wait       W_i      toll_wait()
+ *   gain       dL       toll_gain()       turns * (W_from - W_to)
+ *   warmth              toll_warm_grow(), toll_warm_left()
+ *   refill              toll_refill()     (warm_from - warm_to) * factor of the level
+ *   remote              toll_remote()     run time * (rate there - rate here)
+ *   penalty    P        toll_penalty()    (hop + refill + remote) * price
+ *   verdict             toll_worth()      dL > P, or what --migrate puts in its place
+ *   hysteresis          toll_gate_pass()  two thresholds and a hold time
+ */
+#ifndef TOLL_DECIDE_H
+#define TOLL_DECIDE_H
+
+#include "intf.h"
+
+#define TOLL_FN static inline __attribute__((always_inline, unused))
+
+TOLL_FN u64 toll_min(u64 a, u64 b)
+{
+	return a < b ? a : b;
+}
+
+/* Clamp a time to the range in which products are safe. */
+TOLL_FN u64 toll_clamp_ns(u64 ns)
+{
+	return toll_min(ns, TOLL_NS_MAX);
+}
+
+TOLL_FN u64 toll_clamp_factor(u64 factor)
+{
+	return toll_min(factor, TOLL_FACTOR_MAX);
+}
+
+/* What the running tasks of an LLC still need, from sums that are kept in O(1). */
+struct toll_running {
+	u64 end_sum_ns;	/* sum of the expected ends */
+	u64 nr;		/* number of running tasks */
+	u64 now_ns;	/* the same clock */
+	u64 slice_ns;	/* no task needs more than this before its turn is over */
+};
+
+/*
+ * Time that the running tasks still need in sum: the sum of (end - now),
+ * between 0 and one slice each. The bounds also swallow a sum that was read
+ * while a task started or stopped.
+ */
+TOLL_FN u64 toll_running_need(const struct toll_running *r)
+{
+	u64 nr = toll_min(r->nr, TOLL_MAX_CPUS);
+	u64 most = nr * toll_clamp_ns(r->slice_ns);
+	/* Modular arithmetic on purpose: clock sums may wrap, their difference does not. */
+	s64 need = (s64)(r->end_sum_ns - r->nr * r->now_ns);
+
+	if (need <= 0)
+		return 0;
+	return toll_min((u64)need, most);
+}
+
+/*
+ * W: how long a task that joins an LLC now waits until it runs, when
+ * @ahead_ns of run time waits in the queue, @need_ns is still needed by
+ * what runs, and @nr_cpus CPUs work it off.
+ */
+TOLL_FN u64 toll_wait(u64 ahead_ns, u64 need_ns, u32 nr_cpus)
+{
+	u64 work = toll_clamp_ns(ahead_ns) + toll_clamp_ns(need_ns);
+
+	return toll_clamp_ns(work / (nr_cpus ? nr_cpus : 1));
+}
+
+/*
+ * Turns that a task will probably still take: waiting recurs every turn while
+ * refill is paid once. Its past is the guess for its future: a task that has
+ * used run_ns since it woke, and uses @expect_ns on average, is expected to
+ * use that much again. Between 1 and @max_turns.
+ */
+TOLL_FN u32 toll_turns(u64 expect_ns, u64 slice_ns, u32 max_turns)
+{
+	u64 turns = slice_ns ? toll_clamp_ns(expect_ns) / slice_ns : 1;
+	u64 most = toll_min(max_turns, TOLL_FACTOR_MAX);
+
+	turns = toll_min(turns, most);
+	return turns ? turns : 1;
+}
+
+/* dL: the wait saved over @turns turns; negative when it is longer over there. */
+TOLL_FN s64 toll_gain(u64 wait_from_ns, u64 wait_to_ns, u32 turns)
+{
+	s64 saved = (s64)toll_clamp_ns(wait_from_ns) - (s64)toll_clamp_ns(wait_to_ns);
+
+	return saved * (s64)toll_clamp_factor(turns);
+}
+
+/*
+ * Warmth after @run_ns more of running: a share @fill_q10 of the run time is
+ * taken to load lines, up to @cap_ns.
+ */
+TOLL_FN u64 toll_warm_grow(u64 warm_ns, u64 run_ns, u32 fill_q10, u64 cap_ns)
+{
+	u64 fill = toll_clamp_ns(run_ns) * toll_clamp_factor(fill_q10) / TOLL_Q10_ONE;
+
+	return toll_min(toll_clamp_ns(warm_ns) + fill, toll_clamp_ns(cap_ns));
+}
+
+/*
+ * Warmth left after others used @others_ns of the LLC's CPU time: one entry
+ * of the table per @step_ns; beyond the table nothing is left.
+ */
+TOLL_FN u64 toll_warm_left(u64 warm_ns, u64 others_ns, const u32 *decay_q10, u64 step_ns)
+{
+	u64 step = others_ns / (step_ns ? step_ns : 1);
+
+	if (step >= TOLL_DECAY_LEN)
+		return 0;
+	return toll_clamp_ns(warm_ns) *
+	       toll_min(decay_q10[step & (TOLL_DECAY_LEN - 1)], TOLL_Q10_ONE) / TOLL_Q10_ONE;
+}
+
+/*
+ * Refill: what has to be loaded again over there minus what would have to be
+ * loaded again here. Of the same footprint @warm_to_ns is still warm there and
+ * @warm_from_ns here, so the footprint itself cancels out. Negative when the
+ * move brings the task back to where it is warmer.
+ */
+TOLL_FN s64 toll_refill(u64 warm_from_ns, u64 warm_to_ns, u32 factor_q10)
+{
+	s64 lost = (s64)toll_clamp_ns(warm_from_ns) - (s64)toll_clamp_ns(warm_to_ns);
+
+	return lost * (s64)toll_clamp_factor(factor_q10) / (s64)TOLL_Q10_ONE;
+}
+
+/*
+ * Remote: extra run time over @expect_ns because the memory is further away
+ * there (@there_pm per mille) than here (@here_pm). Negative on the way home.
+ */
+TOLL_FN s64 toll_remote(u64 expect_ns, u32 there_pm, u32 here_pm)
+{
+	s64 rate = (s64)toll_clamp_factor(there_pm) - (s64)toll_clamp_factor(here_pm);
+
+	return (s64)toll_clamp_ns(expect_ns) * rate / 1000;
+}
+
+/*
+ * P: what the move costs. @price_q10 is what the whole system pays for each
+ * nanosecond that the mover pays (others wait behind its refill too); it
+ * multiplies a cost, never a benefit, so that a way home is not oversold.
+ */
+TOLL_FN s64 toll_penalty(u64 hop_ns, s64 refill_ns, s64 remote_ns, u32 price_q10)
+{
+	const s64 most = (s64)TOLL_NS_MAX;
+	s64 cost;
+
+	if (refill_ns > most)
+		refill_ns = most;
+	if (refill_ns < -most)
+		refill_ns = -most;
+	if (remote_ns > most)
+		remote_ns = most;
+	if (remote_ns < -most)
+		remote_ns = -most;
+	cost = (s64)toll_clamp_ns(hop_ns) + refill_ns + remote_ns;
+	if (cost <= 0)
+		return cost;
+	return cost * (s64)toll_clamp_factor(price_q10) / (s64)TOLL_Q10_ONE;
+}
+
+/*
+ * The rule. @penalty_ns is P for TOLL_MIGRATE_TOLL; @fixed_ns stands in for it
+ * under TOLL_MIGRATE_FIXED.
+ */
+TOLL_FN bool toll_worth(u32 migrate, s64 gain_ns, s64 penalty_ns, u64 fixed_ns)
+{
+	switch (migrate) {
+	case TOLL_MIGRATE_NEVER:
+		return false;
+	case TOLL_MIGRATE_ALWAYS:
+		return gain_ns > 0;
+	case TOLL_MIGRATE_FIXED:
+		return gain_ns > (s64)toll_clamp_ns(fixed_ns);
+	default:
+		return gain_ns > penalty_ns;
+	}
+}
+
+/*
+ * Hysteresis: true when the gain has been above the open threshold, without
+ * ever being seen below the close threshold, for the hold time. An imbalance
+ * that nobody has looked at for TOLL_GATE_STALE_NS longer than the hold time
+ * is not known to have lasted, and starts anew.
+ */
+#define TOLL_GATE_STALE_NS (50 * TOLL_MS)
+
+TOLL_FN bool toll_gate_pass(struct toll_gate *gate, s64 gain_ns, u64 now_ns,
+			    const struct toll_hysteresis *h)
+{
+	u64 hold = toll_clamp_ns(h->hold_ns);
+	bool open = gain_ns > 0 && (u64)gain_ns > h->open_ns;
+	bool close = gain_ns <= 0 || (u64)gain_ns < h->close_ns;
+
+	if (!hold)
+		return open;
+	if (gate->since_at && now_ns - gate->seen_at > hold + TOLL_GATE_STALE_NS)
+		gate->since_at = 0;
+	if (close) {
+		gate->since_at = 0;
+		return false;
+	}
+	gate->seen_at = now_ns;
+	if (!gate->since_at) {
+		if (!open)
+			return false;
+		gate->since_at = now_ns ? now_ns : 1;
+	}
+	return now_ns - gate->since_at >= hold;
+}
+
+/* Running average over bursts, weight 1/4 for the newest. */
+TOLL_FN u64 toll_average(u64 avg_ns, u64 sample_ns)
+{
+	return (toll_clamp_ns(avg_ns) * 3 + toll_clamp_ns(sample_ns)) / 4;
+}
+
+/*
+ * Expected run time of a task's next turn: what is left of its average burst;
+ * a task that has outrun its average is expected to use as much again as it
+ * has used already. At most one slice.
+ */
+TOLL_FN u64 toll_expect_turn(u64 avg_run_ns, u64 run_ns, u64 slice_ns)
+{
+	u64 left = avg_run_ns > run_ns ? avg_run_ns - run_ns : run_ns;
+
+	return toll_min(toll_clamp_ns(left), toll_clamp_ns(slice_ns));
+}
+
+/*
+ * Expected run time that is left over all turns, for what is paid or saved as
+ * long as the task stays: as toll_expect_turn() without the slice, and never
+ * less than the average burst.
+ */
+TOLL_FN u64 toll_expect_stay(u64 avg_run_ns, u64 run_ns)
+{
+	return toll_clamp_ns(avg_run_ns > run_ns ? avg_run_ns : run_ns);
+}
+
+#endif /* TOLL_DECIDE_H */

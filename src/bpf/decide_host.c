@@ -1,0 +1,127 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * decide_host.c - decide.h for the host.
+ *
+ * One function with a plain C interface per formula, so that src/ffi.rs can
+ * call the very lines that run in the kernel. Structs are passed field by
+ * field: no layout is written down a second time.
+ */
+#include "decide.h"
+
+u64 toll_host_running_need(u64 end_sum_ns, u64 nr, u64 now_ns, u64 slice_ns)
+{
+	const struct toll_running r = {
+		.end_sum_ns = end_sum_ns,
+		.nr = nr,
+		.now_ns = now_ns,
+		.slice_ns = slice_ns,
+	};
+
+	return toll_running_need(&r);
+}
+
+u64 toll_host_wait(u64 ahead_ns, u64 need_ns, u32 nr_cpus)
+{
+	return toll_wait(ahead_ns, need_ns, nr_cpus);
+}
+
+u32 toll_host_turns(u64 expect_ns, u64 slice_ns, u32 max_turns)
+{
+	return toll_turns(expect_ns, slice_ns, max_turns);
+}
+
+s64 toll_host_gain(u64 wait_from_ns, u64 wait_to_ns, u32 turns)
+{
+	return toll_gain(wait_from_ns, wait_to_ns, turns);
+}
+
+u64 toll_host_warm_grow(u64 warm_ns, u64 run_ns, u32 fill_q10, u64 cap_ns)
+{
+	return toll_warm_grow(warm_ns, run_ns, fill_q10, cap_ns);
+}
+
+/* @decay_q10 points at TOLL_DECAY_LEN entries. */
+u64 toll_host_warm_left(u64 warm_ns, u64 others_ns, const u32 *decay_q10, u64 step_ns)
+{
+	return toll_warm_left(warm_ns, others_ns, decay_q10, step_ns);
+}
+
+s64 toll_host_refill(u64 warm_from_ns, u64 warm_to_ns, u32 factor_q10)
+{
+	return toll_refill(warm_from_ns, warm_to_ns, factor_q10);
+}
+
+s64 toll_host_remote(u64 expect_ns, u32 there_pm, u32 here_pm)
+{
+	return toll_remote(expect_ns, there_pm, here_pm);
+}
+
+s64 toll_host_penalty(u64 hop_ns, s64 refill_ns, s64 remote_ns, u32 price_q10)
+{
+	return toll_penalty(hop_ns, refill_ns, remote_ns, price_q10);
+}
+
+bool toll_host_worth(u32 migrate, s64 gain_ns, s64 penalty_ns, u64 fixed_ns)
+{
+	return toll_worth(migrate, gain_ns, penalty_ns, fixed_ns);
+}
+
+/* @since_at and @seen_at are the gate's state, read and written. */
+bool toll_host_gate_pass(u64 *since_at, u64 *seen_at, s64 gain_ns, u64 now_ns, u64 open_ns,
+			 u64 close_ns, u64 hold_ns)
+{
+	const struct toll_hysteresis h = {
+		.open_ns = open_ns,
+		.close_ns = close_ns,
+		.hold_ns = hold_ns,
+	};
+	struct toll_gate gate = { .since_at = *since_at, .seen_at = *seen_at };
+	bool pass = toll_gate_pass(&gate, gain_ns, now_ns, &h);
+
+	*since_at = gate.since_at;
+	*seen_at = gate.seen_at;
+	return pass;
+}
+
+u64 toll_host_average(u64 avg_ns, u64 sample_ns)
+{
+	return toll_average(avg_ns, sample_ns);
+}
+
+u64 toll_host_expect_turn(u64 avg_run_ns, u64 run_ns, u64 slice_ns)
+{
+	return toll_expect_turn(avg_run_ns, run_ns, slice_ns);
+}
+
+u64 toll_host_expect_stay(u64 avg_run_ns, u64 run_ns)
+{
+	return toll_expect_stay(avg_run_ns, run_ns);
+}
+
+/*
+ * The bounds and numbers that src/units.rs, src/topology.rs and src/model/
+ * need before any BPF object exists, for a test to compare. Order as in
+ * src/ffi.rs: enum Limit.
+ */
+u64 toll_host_limit(u32 which)
+{
+	static const u64 limits[] = {
+		TOLL_MAX_CPUS,
+		TOLL_MAX_LLCS,
+		TOLL_MAX_NODES,
+		TOLL_DECAY_LEN,
+		TOLL_NS_MAX,
+		TOLL_FACTOR_MAX,
+		TOLL_Q10_ONE,
+		TOLL_GATE_STALE_NS,
+		TOLL_LEVEL_CORE,
+		TOLL_LEVEL_LLC,
+		TOLL_LEVEL_NODE,
+		TOLL_MIGRATE_TOLL,
+		TOLL_MIGRATE_ALWAYS,
+		TOLL_MIGRATE_NEVER,
+		TOLL_MIGRATE_FIXED,
+	};
+
+	return which < sizeof(limits) / sizeof(limits[0]) ? limits[which] : ~0ULL;
+}

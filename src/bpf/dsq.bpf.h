@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * dsq.bpf.h - the queues, and the typed ids that name them.
+ *
+ *   63      48       32                 0
+ *   +--------+--------+-----------------+
+ *   |   0    |  type  |      index      |
+ *   +--------+--------+-----------------+
+ *     type 1: the shared queue of an LLC, by LLC number
+ *     type 2: the queue of a CPU, for tasks that cannot leave it
+ *
+ * Both are ordered by vtime on the virtual clock of the LLC, so their heads can
+ * be compared. Bit 63 stays 0: it marks the kernel's own DSQs.
+ */
+#ifndef TOLL_DSQ_BPF_H
+#define TOLL_DSQ_BPF_H
+
+enum toll_dsq_type {
+	TOLL_DSQ_LLC = 1,
+	TOLL_DSQ_CPU = 2,
+};
+
+#define TOLL_DSQ_TYPE_SHIFT 32
+
+_Static_assert(TOLL_MAX_CPUS <= (1U << 31) && TOLL_MAX_LLCS <= (1U << 31),
+	       "an index must fit below the type");
+
+static __always_inline u64 dsq_llc(u32 llc)
+{
+	return (u64)TOLL_DSQ_LLC << TOLL_DSQ_TYPE_SHIFT | llc;
+}
+
+static __always_inline u64 dsq_cpu(s32 cpu)
+{
+	return (u64)TOLL_DSQ_CPU << TOLL_DSQ_TYPE_SHIFT | (u32)cpu;
+}
+
+/* vtime of the first task of @dsq; false when there is none. */
+static __always_inline bool dsq_head_vtime(u64 dsq, u64 *vtime)
+{
+	struct task_struct *p;
+
+	p = __COMPAT_scx_bpf_dsq_peek(dsq);
+	if (!p)
+		return false;
+	*vtime = p->scx.dsq_vtime;
+	return true;
+}
+
+#endif /* TOLL_DSQ_BPF_H */

@@ -1,0 +1,200 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * intf.h - the one header that both halves of scx_toll see.
+ *
+ * The BPF half includes it directly. libbpf-cargo reads the same structs back
+ * out of the object's BTF and hands them to Rust, so nothing here is written
+ * down a second time. decide.h and the host tests include it too.
+ *
+ * Legend, one letter on every field:
+ *   P  written by the policy writer in user space, read by BPF
+ *   C  written only by the CPU that owns the entry, read by anybody
+ *   L  written by any CPU with an atomic, read by anybody without a lock
+ *   T  written under the rq lock that owns the task, read under it too
+ *
+ * Units are in the names: _ns, _kib, _q10 (1024 = 1.0), _pm (per mille).
+ */
+#ifndef TOLL_INTF_H
+#define TOLL_INTF_H
+
+#ifndef __VMLINUX_H__
+#include <stdbool.h>
+#include <stdint.h>
+typedef uint8_t u8;
+typedef uint16_t u16;
+typedef uint32_t u32;
+typedef uint64_t u64;
+typedef int32_t s32;
+typedef int64_t s64;
+#endif
+
+enum toll_limits {
+	TOLL_MAX_CPUS = 1024,	/* as the kernel's own NR_CPUS on common builds; a power of two */
+	TOLL_MAX_LLCS = 128,	/* a power of two: indices are masked, not only checked */
+	TOLL_MAX_NODES = 64,	/* a power of two */
+	TOLL_DECAY_LEN = 64,	/* entries of the warmth decay table; a power of two */
+	TOLL_NR_WARM = 2,	/* LLCs that a task remembers */
+	/* Sizes of counter arrays: powers of two, so that an index is masked into bounds. */
+	TOLL_KIND_SLOTS = 4,
+	TOLL_LEVEL_SLOTS = 4,
+	TOLL_VERDICT_SLOTS = 8,
+};
+
+/* No quantity of time handled here is longer than this (about 18 minutes). */
+#define TOLL_NS_MAX (1ULL << 40)
+/* Q10 factors and per-mille rates stay below this, so products fit in 63 bits. */
+#define TOLL_FACTOR_MAX (1U << 20)
+#define TOLL_Q10_ONE 1024U
+#define TOLL_MS 1000000ULL	/* ns in a millisecond */
+
+/* How far apart two places are. Searches go outward in this order. */
+enum toll_level {
+	TOLL_LEVEL_CORE = 0,	/* another CPU of the same LLC */
+	TOLL_LEVEL_LLC = 1,	/* another LLC of the same node */
+	TOLL_LEVEL_NODE = 2,	/* another node */
+	TOLL_NR_LEVELS = 3,
+};
+
+/* Which callback asked for the move. */
+enum toll_kind {
+	TOLL_KIND_PLACE = 0,	/* select_cpu: a waking task goes to an idle CPU */
+	TOLL_KIND_PUSH = 1,	/* enqueue: a loaded LLC hands a task away */
+	TOLL_KIND_PULL = 2,	/* dispatch: a CPU with nothing to run fetches one */
+	TOLL_NR_KINDS = 3,
+	TOLL_KIND_OTHER = 3,	/* landed elsewhere for another reason: fork, affinity, hotplug */
+};
+
+/*
+ * How a decision ended. Every decision that is asked ends in exactly one of
+ * these: asked = sum over all verdicts.
+ */
+enum toll_verdict {
+	TOLL_APPLIED = 0,	/* the gain exceeded the penalty, the move was made */
+	TOLL_APPLIED_AGED = 1,	/* waited beyond the age bound, moved whatever it cost */
+	TOLL_NOT_WORTH = 2,	/* refused: the gain does not exceed the penalty */
+	TOLL_HYSTERESIS = 3,	/* refused: it would pay, but not yet for long enough */
+	TOLL_AFFINITY = 4,	/* refused: no task there may run here */
+	TOLL_NOTHING = 5,	/* refused: no queue with a task, no idle CPU */
+	TOLL_RACED = 6,		/* refused: another CPU was faster */
+	TOLL_NR_VERDICTS = 7,
+};
+
+/* What decides in place of the rule, for comparison (--migrate). */
+enum toll_migrate {
+	TOLL_MIGRATE_TOLL = 0,	/* gain > penalty */
+	TOLL_MIGRATE_ALWAYS = 1,/* any gain, at once */
+	TOLL_MIGRATE_NEVER = 2,	/* no move between LLCs, not even for age */
+	TOLL_MIGRATE_FIXED = 3,	/* gain > fixed_ns, whatever the distance and the task */
+};
+
+/* Two thresholds and a hold time: the gate that a move has to pass. */
+struct toll_hysteresis {
+	u64 open_ns;	/* P  gain above which the imbalance starts to count */
+	u64 close_ns;	/* P  gain below which it is forgotten; <= open_ns */
+	u64 hold_ns;	/* P  how long it must have lasted; 0: no hold */
+};
+
+/*
+ * The policy. User space writes the half of the double buffer that BPF does
+ * not read, then bumps toll_policy_version; BPF reads half version % 2.
+ */
+struct toll_policy {
+	u64 version;		/* P  the version this half was written for */
+	u64 slice_ns;		/* P  length of one turn */
+	u64 age_ns;		/* P  wait after which a task is moved whatever it costs */
+	u64 fixed_ns;		/* P  penalty under TOLL_MIGRATE_FIXED */
+	u64 decay_step_ns;	/* P  busy time of others per entry of decay_q10; > 0 */
+	u32 migrate;		/* P  enum toll_migrate */
+	u32 fill_q10;		/* P  share of run time that loads cache lines */
+	u32 warm_ns_per_kib;	/* P  time to load one KiB at factor 1.0 */
+	u32 max_turns;		/* P  most turns that a gain may count; >= 1 */
+	u32 price_q10;		/* P  what the whole system pays per ns that the mover pays */
+	u32 pad;
+	u32 refill_q10[TOLL_LEVEL_SLOTS];		/* P  by level */
+	u32 decay_q10[TOLL_DECAY_LEN];		/* P  warmth left after k steps of others' time */
+	struct toll_hysteresis hyst[TOLL_LEVEL_SLOTS];	/* P  by level */
+	u64 hop_ns[TOLL_MAX_LLCS][TOLL_MAX_LLCS];	/* P  fixed cost from, to; 0 on the diagonal */
+	u32 remote_pm[TOLL_MAX_NODES][TOLL_MAX_NODES];	/* P  extra run time, memory node -> CPU node */
+};
+
+/* One LLC. The first line is hot on every enqueue; each field an atomic of its own. */
+struct toll_llc {
+	u64 queued_ns;		/* L  expected run time of what waits here */
+	u64 nr_queued;		/* L  how many wait in the LLC's own queue */
+	u64 end_sum_ns;		/* L  sum of the expected ends of the running tasks (clock time) */
+	u64 nr_running;		/* L  how many run here */
+	u64 nr_idle;		/* L  CPUs here that are idle */
+	u64 vtime_now;		/* L  the LLC's virtual clock: the furthest vtime that ran */
+	u64 busy_ns;		/* L  busy clock: CPU time used here since the start */
+	u64 looked_at;		/* L  when a tick last looked outward from here */
+	u64 share_kib;		/* -  cache per CPU of this LLC; set before load */
+	u32 nr_cpus;		/* -  set before load */
+	u32 node;		/* -  set before load */
+	u64 pad[6];
+};
+
+/* The memory of an imbalance between two LLCs. */
+struct toll_gate {
+	u64 since_at;	/* L  when the gain first exceeded the open threshold; 0: closed */
+	u64 seen_at;	/* L  when it was last seen above the close threshold */
+};
+
+/* One CPU: what runs there, and its counters. */
+struct toll_cpu {
+	u64 end_at;		/* C  expected end of the running task; 0: none runs */
+	u32 llc;		/* -  set before load */
+	u32 idle;		/* C  1 while counted in the LLC's nr_idle */
+	u64 nr_wakes;		/* C  tasks that became runnable */
+	u64 nr_births;		/* C  forked tasks that were placed */
+	u64 nr_births_away;	/* C  ... in another LLC than their parent */
+	u64 nr_kicks;		/* C  idle CPUs woken by a tick because a queue pays */
+	u64 nr_pinned;		/* C  tasks that went through their CPU's own queue */
+	u64 wait_ns;		/* C  time from enqueue to running, summed */
+	u64 nr_waits;		/* C  ... over so many turns */
+	u64 asked[TOLL_KIND_SLOTS][TOLL_LEVEL_SLOTS];			/* C */
+	u64 verdicts[TOLL_KIND_SLOTS][TOLL_LEVEL_SLOTS][TOLL_VERDICT_SLOTS];	/* C */
+	u64 landed[TOLL_KIND_SLOTS][TOLL_LEVEL_SLOTS];	/* C  really ran elsewhere */
+};
+
+/* What a task left in one LLC. */
+struct toll_warm {
+	u64 warm_ns;	/* T  time it would take to load it again at factor 1.0 */
+	u64 busy_at;	/* T  the LLC's busy clock when warm_ns was last true */
+	u32 llc;	/* T  which LLC; TOLL_MAX_LLCS: none */
+	u32 pad;
+};
+
+/* Per-task state. */
+struct toll_task {
+	u64 started_at;		/* T  when its current stretch on a CPU began (charged up to here) */
+	u64 enqueued_at;	/* T  when it began to wait; 0: does not wait */
+	u64 avg_run_ns;		/* T  average run time per burst */
+	u64 run_ns;		/* T  run time in this burst, since it woke */
+	u64 queued_ns;		/* T  what it added to its LLC's queued_ns; leaves with the same */
+	u64 cap_ns;		/* T  most warmth it can have, from resident set and LLC share */
+	u64 cap_at;		/* T  run time after which the resident set is read again */
+	u32 queued_llc;		/* T  where it added it; TOLL_MAX_LLCS: nowhere */
+	u32 queued_shared;	/* T  1 if it is also counted in nr_queued */
+	u32 llc;		/* T  LLC whose virtual clock its vtime refers to */
+	u32 home_node;		/* T  node that is taken to hold its memory */
+	u32 kind;		/* T  enum toll_kind of the decision that moved it last */
+	u32 ran_llc;		/* T  LLC where it last ran; TOLL_MAX_LLCS: nowhere yet */
+	s32 ran_cpu;		/* T  CPU where it last ran; -1: nowhere yet */
+	u32 on_cpu;		/* T  1 between running and stopping */
+	u32 pad;
+	struct toll_warm warm[TOLL_NR_WARM];	/* T  [0] the LLC where it ran last */
+};
+
+/*
+ * Never filled in. It stands in the object's BTF so that the names above reach
+ * Rust from here instead of being written down there once more.
+ */
+struct toll_names {
+	enum toll_limits limit;
+	enum toll_level level;
+	enum toll_kind kind;
+	enum toll_verdict verdict;
+	enum toll_migrate migrate;
+};
+
+#endif /* TOLL_INTF_H */

@@ -1,0 +1,446 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * scx_toll - a task moves only if the wait it saves exceeds what the move costs.
+ *
+ * The algorithm, and where each step lives:
+ *
+ *  1. Each LLC has one queue, ordered by weighted vtime, and each CPU one for
+ *     tasks that cannot leave it                                  dsq.bpf.h
+ *  2. Each LLC keeps W, the time that a task added now would wait: expected run
+ *     time of what is queued, plus what the running tasks still need, over its
+ *     CPUs; 0 with an idle CPU             account.bpf.h: queue_*, run_*, toll_wait_in
+ *  3. Each task keeps what it has warm in the last two LLCs: it grows while the
+ *     task runs and is worn by what others run there   account.bpf.h: charge, warm_*
+ *  4. One question serves all moves: is the wait saved, over the turns that the
+ *     task will still take, longer than hop + refill + remote time?
+ *                                      move.bpf.h: worth_moving; decide.h: formulas
+ *  5. A waking task is placed on an idle CPU, outward from where it ran
+ *                                                   place.bpf.h: place_*
+ *  6. At wakeup and at the end of a slice a loaded LLC pushes to one where the
+ *     task waits less, busy or not                  push.bpf.h: push_*
+ *  7. A CPU about to idle pulls the best-paying of the first tasks of the
+ *     nearest queue that has one                    pull.bpf.h: pull_*
+ *  8. A tick wakes an idle CPU when a queue has come to pay for it, and beyond
+ *     a maximum age a task moves whatever it costs  pull.bpf.h: look_outward
+ *  9. Crossing a node also takes an imbalance that has lasted
+ *                                                   decide.h: toll_gate_pass
+ *
+ * What it is bad at: it takes the average burst for the next one, so a task
+ * that changes its habits is misjudged for a few bursts; it knows the home of a
+ * task's memory only as the node where the task first ran; a CPU taken by a
+ * real-time task still counts as capacity; cgroup weights are not hierarchical.
+ */
+#include <scx/common.bpf.h>
+#include <scx/compat.bpf.h>
+
+#include "intf.h"
+#include "decide.h"
+#include "state.bpf.h"
+#include "dsq.bpf.h"
+#include "account.bpf.h"
+#include "report.bpf.h"
+#include "move.bpf.h"
+#include "place.bpf.h"
+#include "push.bpf.h"
+#include "pull.bpf.h"
+
+char _license[] SEC("license") = "GPL";
+
+UEI_DEFINE(uei);
+
+s32 BPF_STRUCT_OPS(toll_select_cpu, struct task_struct *p, s32 prev_cpu, u64 wake_flags)
+{
+	const struct toll_policy *pol = policy();
+	struct toll_cpu *me = this_cpu();
+	struct toll_task *t = task_of(p);
+	u32 from = cpu_llc(prev_cpu);
+	bool idle = true;
+	s32 cpu;
+
+	if (!pol || !me || !t || from == TOLL_NO_LLC)
+		return prev_cpu;
+	cpu = place_home(p, me, prev_cpu, from, wake_flags);
+	if (cpu < 0) {
+		if (wake_flags & SCX_WAKE_FORK)
+			cpu = place_newborn(p, me, prev_cpu, from, &idle);
+		else
+			cpu = place_away(p, t, me, from);
+	}
+	if (cpu < 0)
+		return prev_cpu;
+	if (idle)
+		place_on(p, t, cpu, pol,
+			 wake_flags & SCX_WAKE_FORK ? TOLL_KIND_OTHER : TOLL_KIND_PLACE);
+	return cpu;
+}
+
+/* Queue a task that cannot leave @cpu: a kernel thread at once, others by vtime. */
+static __always_inline void enqueue_pinned(struct task_struct *p, struct toll_task *t,
+					   struct toll_cpu *me, const struct toll_policy *pol,
+					   u64 enq_flags)
+{
+	s32 cpu = scx_bpf_task_cpu(p);
+	u32 llc = cpu_llc(cpu);
+	u64 turn = toll_expect_turn(t->avg_run_ns, t->run_ns, pol->slice_ns);
+
+	me->nr_pinned++;
+	t->kind = TOLL_KIND_OTHER;
+	queue_add(t, llc, turn, 0);
+	if (p->flags & PF_KTHREAD) {
+		scx_bpf_dsq_insert(p, SCX_DSQ_LOCAL_ON | (u64)cpu, pol->slice_ns, enq_flags);
+		return;
+	}
+	vtime_rebase(p, t, llc);
+	scx_bpf_dsq_insert_vtime(p, dsq_cpu(cpu), pol->slice_ns, vtime_to_queue(p, t, pol),
+				 enq_flags);
+	if (scx_bpf_test_and_clear_cpu_idle(cpu))
+		scx_bpf_kick_cpu(cpu, SCX_KICK_IDLE);
+}
+
+/* Carry out where push_choose() wants @p. */
+static __always_inline void enqueue_at(struct task_struct *p, struct toll_task *t,
+				       const struct toll_policy *pol, const struct target *where,
+				       u64 enq_flags)
+{
+	u64 turn = toll_expect_turn(t->avg_run_ns, t->run_ns, pol->slice_ns);
+
+	if (where->llc != cpu_llc(scx_bpf_task_cpu(p)) || where->cpu >= 0)
+		t->kind = TOLL_KIND_PUSH;
+	else
+		t->kind = TOLL_KIND_OTHER;
+	if (where->cpu >= 0) {
+		queue_add(t, where->llc, turn, 0);
+		scx_bpf_dsq_insert(p, SCX_DSQ_LOCAL_ON | (u64)where->cpu, pol->slice_ns, enq_flags);
+		scx_bpf_kick_cpu(where->cpu, SCX_KICK_IDLE);
+		return;
+	}
+	vtime_rebase(p, t, where->llc);
+	queue_add(t, where->llc, turn, 1);
+	scx_bpf_dsq_insert_vtime(p, dsq_llc(where->llc), pol->slice_ns, vtime_to_queue(p, t, pol),
+				 enq_flags);
+}
+
+void BPF_STRUCT_OPS(toll_enqueue, struct task_struct *p, u64 enq_flags)
+{
+	const struct toll_policy *pol = policy();
+	struct toll_cpu *me = this_cpu();
+	struct toll_task *t = task_of(p);
+	s32 cpu = scx_bpf_task_cpu(p);
+	struct target where;
+
+	if (!pol || !me || !t || cpu_llc(cpu) == TOLL_NO_LLC) {
+		scx_bpf_dsq_insert(p, SCX_DSQ_LOCAL, SCX_SLICE_DFL, enq_flags);
+		return;
+	}
+	queue_del(t);
+	t->enqueued_at = scx_bpf_now();
+	if (is_pinned(p)) {
+		enqueue_pinned(p, t, me, pol, enq_flags);
+		return;
+	}
+	push_choose(p, t, me, cpu, &where);
+	enqueue_at(p, t, pol, &where, enq_flags);
+}
+
+/* vtime that @prev has reached by now, if it could go on running; false if it cannot. */
+static __always_inline bool prev_vtime(struct task_struct *prev, u64 *vtime)
+{
+	struct toll_task *t;
+
+	if (!prev || !(prev->scx.flags & SCX_TASK_QUEUED))
+		return false;
+	t = task_of(prev);
+	*vtime = prev->scx.dsq_vtime;
+	if (t && t->on_cpu)
+		*vtime += scale_by_task_weight_inverse(prev, time_delta(scx_bpf_now(), t->started_at));
+	return true;
+}
+
+void BPF_STRUCT_OPS(toll_dispatch, s32 cpu, struct task_struct *prev)
+{
+	const struct toll_policy *pol = policy();
+	struct toll_cpu *me = cpu_of(cpu);
+	u32 llc = cpu_llc(cpu);
+	u64 own_vtime = 0;
+	bool has_own;
+
+	if (!pol || !me || llc == TOLL_NO_LLC)
+		return;
+	has_own = prev_vtime(prev, &own_vtime);
+	if (pull_home(me, cpu, llc, has_own, own_vtime))
+		return;
+	if (has_own) {
+		scx_bpf_task_set_slice(prev, pol->slice_ns);
+		return;
+	}
+	if (toll_nr_llcs < 2)
+		return;
+	if (!pull_outward(me, cpu, llc, TOLL_LEVEL_LLC))
+		pull_outward(me, cpu, llc, TOLL_LEVEL_NODE);
+}
+
+void BPF_STRUCT_OPS(toll_runnable, struct task_struct *p, u64 enq_flags)
+{
+	struct toll_cpu *me = this_cpu();
+	struct toll_task *t = task_of(p);
+
+	if (!me || !t)
+		return;
+	if (enq_flags & SCX_ENQ_WAKEUP) {
+		t->run_ns = 0;
+		me->nr_wakes++;
+	}
+}
+
+/* @p runs on @cpu of @llc now: note where, and whether it came from elsewhere. */
+static __always_inline void land(struct task_struct *p, struct toll_task *t, struct toll_cpu *me,
+				 s32 cpu, u32 llc)
+{
+	if (t->ran_cpu >= 0 && t->ran_cpu != cpu && t->ran_llc != TOLL_NO_LLC)
+		count_landed(me, t->kind, level_of(t->ran_llc, llc));
+	t->kind = TOLL_KIND_OTHER;
+	t->ran_cpu = cpu;
+	t->ran_llc = llc;
+	if (t->home_node == TOLL_NO_NODE)
+		t->home_node = llc_node(llc);
+}
+
+void BPF_STRUCT_OPS(toll_running, struct task_struct *p)
+{
+	const struct toll_policy *pol = policy();
+	s32 cpu = scx_bpf_task_cpu(p);
+	struct toll_cpu *on = cpu_of(cpu);
+	struct toll_task *t = task_of(p);
+	u32 llc_id = cpu_llc(cpu);
+	struct toll_llc *llc = llc_of(llc_id);
+	u64 now = scx_bpf_now();
+
+	if (!pol || !on || !t || !llc)
+		return;
+	queue_del(t);
+	idle_set(on, 0);
+	if (t->enqueued_at) {
+		on->wait_ns += time_delta(now, t->enqueued_at);
+		on->nr_waits++;
+		t->enqueued_at = 0;
+	}
+	vtime_rebase(p, t, llc_id);
+	vtime_advance(llc, p->scx.dsq_vtime);
+	warm_enter(t, llc_id, llc);
+	land(p, t, on, cpu, llc_id);
+	t->started_at = now;
+	t->on_cpu = 1;
+	run_begin(on, llc, now + toll_expect_turn(t->avg_run_ns, t->run_ns, p->scx.slice));
+}
+
+void BPF_STRUCT_OPS(toll_stopping, struct task_struct *p, bool runnable)
+{
+	const struct toll_policy *pol = policy();
+	struct toll_cpu *on = cpu_of(scx_bpf_task_cpu(p));
+	struct toll_task *t = task_of(p);
+	struct toll_llc *llc;
+
+	if (!pol || !on || !t || !t->on_cpu)
+		return;
+	t->on_cpu = 0;
+	charge(p, t, scx_bpf_now(), pol);
+	llc = llc_of(t->llc);
+	if (llc)
+		run_end(on, llc);
+	if (!runnable)
+		t->avg_run_ns = toll_average(t->avg_run_ns, t->run_ns);
+}
+
+void BPF_STRUCT_OPS(toll_quiescent, struct task_struct *p, u64 deq_flags)
+{
+	struct toll_task *t = task_of(p);
+
+	if (!t)
+		return;
+	queue_del(t);
+	t->enqueued_at = 0;
+}
+
+void BPF_STRUCT_OPS(toll_tick, struct task_struct *p)
+{
+	const struct toll_policy *pol = policy();
+	struct toll_cpu *me = this_cpu();
+	struct toll_task *t = task_of(p);
+	u64 now = scx_bpf_now();
+	struct toll_llc *llc;
+
+	if (!pol || !me || !t || !t->on_cpu)
+		return;
+	charge(p, t, now, pol);
+	llc = llc_of(t->llc);
+	if (!llc)
+		return;
+	vtime_advance(llc, p->scx.dsq_vtime);
+	if (me->end_at && time_after(now, me->end_at))
+		run_extend(me, llc, now + toll_expect_turn(t->avg_run_ns, t->run_ns, p->scx.slice));
+	look_outward(me, t->llc, now);
+}
+
+/*
+ * Count the CPU idle first and look at the queue after it, while enqueue()
+ * counts the task first and looks for an idle CPU after it: one of the two
+ * sees the other.
+ */
+void BPF_STRUCT_OPS(toll_update_idle, s32 cpu, bool idle)
+{
+	struct toll_cpu *me = cpu_of(cpu);
+	struct toll_llc *llc;
+
+	if (!me)
+		return;
+	idle_set(me, idle);
+	if (!idle)
+		return;
+	llc = llc_of(me->llc);
+	if (llc && READ_ONCE(llc->nr_queued))
+		scx_bpf_kick_cpu(cpu, SCX_KICK_IDLE);
+}
+
+s32 BPF_STRUCT_OPS_SLEEPABLE(toll_init_task, struct task_struct *p, struct scx_init_task_args *args)
+{
+	const struct toll_policy *pol = policy();
+	struct toll_task *t;
+	u32 i;
+
+	t = bpf_task_storage_get(&toll_tasks, p, 0, BPF_LOCAL_STORAGE_GET_F_CREATE);
+	if (!t || !pol)
+		return -ENOMEM;
+	/* A quarter of a slice is a guess for a task that nobody has seen run. */
+	t->avg_run_ns = pol->slice_ns / 4;
+	t->queued_llc = TOLL_NO_LLC;
+	t->ran_llc = TOLL_NO_LLC;
+	t->ran_cpu = -1;
+	t->home_node = TOLL_NO_NODE;
+	t->kind = TOLL_KIND_OTHER;
+	bpf_for(i, 0, TOLL_NR_WARM)
+		t->warm[i & (TOLL_NR_WARM - 1)].llc = TOLL_NO_LLC;
+	return 0;
+}
+
+/* @p enters this scheduler: it starts at the present of its LLC's virtual clock. */
+void BPF_STRUCT_OPS(toll_enable, struct task_struct *p)
+{
+	struct toll_task *t = task_of(p);
+	struct toll_llc *llc;
+	u32 llc_id = cpu_llc(scx_bpf_task_cpu(p));
+
+	if (!t)
+		return;
+	t->llc = llc_id;
+	llc = llc_of(llc_id);
+	if (llc)
+		scx_bpf_task_set_dsq_vtime(p, READ_ONCE(llc->vtime_now));
+}
+
+/* @p leaves for another class or for good: whatever it was counted in must not keep it. */
+void BPF_STRUCT_OPS(toll_disable, struct task_struct *p)
+{
+	struct toll_task *t = task_of(p);
+
+	if (t)
+		queue_del(t);
+}
+
+void BPF_STRUCT_OPS(toll_exit_task, struct task_struct *p, struct scx_exit_task_args *args)
+{
+	struct toll_task *t = task_of(p);
+
+	if (t)
+		queue_del(t);
+}
+
+/* The queue and the CPU mask of every LLC. */
+static s32 init_llc(u32 llc)
+{
+	struct bpf_cpumask *cpus, *old;
+	struct toll_mask *mask;
+	u32 cpu;
+	s32 err;
+
+	err = scx_bpf_create_dsq(dsq_llc(llc), -1);
+	if (err)
+		return err;
+	mask = bpf_map_lookup_elem(&toll_masks, &llc);
+	cpus = bpf_cpumask_create();
+	if (!mask || !cpus) {
+		if (cpus)
+			bpf_cpumask_release(cpus);
+		return -ENOMEM;
+	}
+	bpf_for(cpu, 0, toll_nr_cpu_ids)
+		if (cpu_llc(cpu) == llc)
+			bpf_cpumask_set_cpu(cpu, cpus);
+	old = bpf_kptr_xchg(&mask->cpus, cpus);
+	if (old)
+		bpf_cpumask_release(old);
+	return 0;
+}
+
+s32 BPF_STRUCT_OPS_SLEEPABLE(toll_init)
+{
+	u32 llc, cpu;
+	s32 err;
+
+	bpf_for(llc, 0, toll_nr_llcs) {
+		err = init_llc(llc);
+		if (err)
+			return err;
+	}
+	bpf_for(cpu, 0, toll_nr_cpu_ids) {
+		struct toll_cpu *c = cpu_of(cpu);
+
+		if (!c || cpu_llc(cpu) == TOLL_NO_LLC)
+			continue;
+		err = scx_bpf_create_dsq(dsq_cpu(cpu), -1);
+		if (err)
+			return err;
+		/* As the kernel does: take all for idle, the busy ones will say so. */
+		idle_set(c, 1);
+	}
+	return 0;
+}
+
+void BPF_STRUCT_OPS(toll_dump, struct scx_dump_ctx *dctx)
+{
+	struct toll_llc *llc;
+	u32 i;
+
+	bpf_for(i, 0, toll_nr_llcs) {
+		llc = llc_of(i);
+		if (llc)
+			scx_bpf_dump("LLC%u: wait %llu ns, queued %llu tasks %llu ns, running %llu, idle %llu",
+				     i, toll_wait_in(i, 0), llc->nr_queued,
+				     llc->queued_ns, llc->nr_running, llc->nr_idle);
+	}
+}
+
+void BPF_STRUCT_OPS(toll_exit, struct scx_exit_info *ei)
+{
+	UEI_RECORD(uei, ei);
+}
+
+SCX_OPS_DEFINE(toll_ops,
+	       .select_cpu		= (void *)toll_select_cpu,
+	       .enqueue			= (void *)toll_enqueue,
+	       .dispatch		= (void *)toll_dispatch,
+	       .runnable		= (void *)toll_runnable,
+	       .running			= (void *)toll_running,
+	       .stopping		= (void *)toll_stopping,
+	       .quiescent		= (void *)toll_quiescent,
+	       .tick			= (void *)toll_tick,
+	       .update_idle		= (void *)toll_update_idle,
+	       .init_task		= (void *)toll_init_task,
+	       .exit_task		= (void *)toll_exit_task,
+	       .enable			= (void *)toll_enable,
+	       .disable			= (void *)toll_disable,
+	       .init			= (void *)toll_init,
+	       .exit			= (void *)toll_exit,
+	       .dump			= (void *)toll_dump,
+	       .flags			= SCX_OPS_KEEP_BUILTIN_IDLE | SCX_OPS_ENQ_MIGRATION_DISABLED,
+	       .timeout_ms		= 10000,
+	       .name			= "toll");

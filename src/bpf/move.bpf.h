@@ -1,0 +1,147 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * move.bpf.h - the one question behind place, push and pull.
+ *
+ * worth_moving(ask, task, to, wait_to): does this task save more wait in LLC
+ * @to than the move costs it? The caller fills in a struct ask once per task
+ * and then asks for as many targets as it likes; what depends on the task and
+ * on where it is now is computed once.
+ *
+ * The functions without `static` are global ones: the verifier checks each
+ * once, by its arguments' types, and not again on every path that calls it.
+ * So they look up what they need by themselves.
+ */
+#ifndef TOLL_MOVE_BPF_H
+#define TOLL_MOVE_BPF_H
+
+struct ask {
+	u64 now;
+	u64 wait_from_ns;	/* W where it is, the task itself included */
+	u64 stay_ns;		/* run time it is expected to need yet */
+	u64 turn_ns;		/* ... in its next turn */
+	u64 warm_from_ns;
+	s64 net_ns;		/* out: gain minus penalty of the last target asked for */
+	u32 turns;
+	u32 from;
+};
+
+/* Fill in @a for task @t in LLC @from, where it waits @wait_from_ns. */
+__noinline int ask_init(struct ask *a, struct toll_task *t, u32 from, u64 wait_from_ns)
+{
+	const struct toll_policy *pol = policy();
+
+	if (!a || !t || !pol)
+		return -EINVAL;
+	a->now = scx_bpf_now();
+	a->from = from;
+	a->wait_from_ns = wait_from_ns;
+	a->net_ns = 0;
+	a->stay_ns = toll_expect_stay(t->avg_run_ns, t->run_ns);
+	a->turn_ns = toll_expect_turn(t->avg_run_ns, t->run_ns, pol->slice_ns);
+	a->turns = toll_turns(a->stay_ns, pol->slice_ns, pol->max_turns);
+	a->warm_from_ns = warm_in(t, from, pol);
+	return 0;
+}
+
+/* P of moving the task of @a to LLC @to. */
+static __always_inline s64 penalty_of(const struct ask *a, struct toll_task *t, u32 to,
+				      const struct toll_policy *pol)
+{
+	u32 from = a->from & (TOLL_MAX_LLCS - 1), level = level_of(a->from, to);
+	u32 here, there, home = t->home_node;
+	s64 refill, remote = 0;
+
+	to &= TOLL_MAX_LLCS - 1;
+	refill = toll_refill(a->warm_from_ns, warm_in(t, to, pol), pol->refill_q10[level & (TOLL_LEVEL_SLOTS - 1)]);
+	if (level == TOLL_LEVEL_NODE && home < TOLL_MAX_NODES) {
+		here = llc_node(from) & (TOLL_MAX_NODES - 1);
+		there = llc_node(to) & (TOLL_MAX_NODES - 1);
+		home &= TOLL_MAX_NODES - 1;
+		remote = toll_remote(a->stay_ns, pol->remote_pm[home][there],
+				     pol->remote_pm[home][here]);
+	}
+	return toll_penalty(pol->hop_ns[from][to], refill, remote, pol->price_q10);
+}
+
+/*
+ * Return TOLL_APPLIED if the move to LLC @to, where the task would wait
+ * @wait_to_ns, pays now; TOLL_HYSTERESIS if it pays but has not done so for
+ * long enough; TOLL_NOT_WORTH otherwise. Leaves the margin in a->net_ns, and
+ * the gate between the two LLCs sees the gain also while it does not pay.
+ */
+__noinline u32 worth_moving(struct ask *a, struct toll_task *t, u32 to, u64 wait_to_ns)
+{
+	const struct toll_policy *pol = policy();
+	struct toll_gate *gate;
+	s64 gain, penalty;
+	bool held = true;
+
+	if (!a || !t || !pol)
+		return TOLL_NOT_WORTH;
+	gain = toll_gain(a->wait_from_ns, wait_to_ns, a->turns);
+	penalty = penalty_of(a, t, to, pol);
+	a->net_ns = gain - penalty;
+	if (pol->migrate != TOLL_MIGRATE_ALWAYS) {
+		gate = gate_of(a->from, to);
+		if (gate)
+			held = toll_gate_pass(gate, gain, a->now,
+					      &pol->hyst[level_of(a->from, to) & (TOLL_LEVEL_SLOTS - 1)]);
+	}
+	if (!toll_worth(pol->migrate, gain, penalty, pol->fixed_ns))
+		return TOLL_NOT_WORTH;
+	return held ? TOLL_APPLIED : TOLL_HYSTERESIS;
+}
+
+/* Return true if the task has waited so long that it is moved whatever it costs. */
+static __always_inline bool waited_too_long(struct toll_task *t, u64 now)
+{
+	const struct toll_policy *pol = policy();
+
+	return pol && pol->migrate != TOLL_MIGRATE_NEVER && t->enqueued_at &&
+	       time_delta(now, t->enqueued_at) > (s64)pol->age_ns;
+}
+
+static __always_inline bool is_applied(u32 verdict)
+{
+	return verdict == TOLL_APPLIED || verdict == TOLL_APPLIED_AGED;
+}
+
+/*
+ * Of two refusals the one that says more: the further a decision came, the
+ * better it explains why nothing moved.
+ */
+static __always_inline u32 better_reason(u32 a, u32 b)
+{
+	/* Rank by how far the decision came: nothing, affinity, not worth, hysteresis, raced. */
+	const u64 rank = 0x0 << (4 * TOLL_NOTHING) | 0x1 << (4 * TOLL_AFFINITY) |
+			 0x2 << (4 * TOLL_NOT_WORTH) | 0x3 << (4 * TOLL_HYSTERESIS) |
+			 0x4 << (4 * TOLL_RACED);
+
+	return (rank >> (4 * (a & 7)) & 0xf) >= (rank >> (4 * (b & 7)) & 0xf) ? a : b;
+}
+
+/*
+ * An idle CPU of @llc that @p may use, claimed for it, @prev_cpu or a CPU near
+ * it first; negative when there is none.
+ */
+static __always_inline s32 claim_idle_near(struct task_struct *p, s32 prev_cpu, u32 llc,
+					   u64 wake_flags)
+{
+	const struct cpumask *cpus = llc_cpus(llc);
+
+	return cpus ? scx_bpf_select_cpu_and(p, prev_cpu, wake_flags, cpus, 0) : -EBUSY;
+}
+
+/* The same where the task has no CPU to be near to. */
+static __always_inline s32 claim_idle(struct task_struct *p, u32 llc)
+{
+	const struct cpumask *cpus = llc_cpus(llc);
+	s32 cpu;
+
+	if (!cpus)
+		return -EBUSY;
+	cpu = bpf_cpumask_first(cpus);
+	return scx_bpf_select_cpu_and(p, cpu, 0, cpus, 0);
+}
+
+#endif /* TOLL_MOVE_BPF_H */

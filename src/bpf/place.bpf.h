@@ -1,0 +1,137 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * place.bpf.h - where a waking task goes (select_cpu).
+ *
+ *   1. an idle CPU of the LLC where it ran last (free: it shares the cache)
+ *   2. a newborn: an idle CPU anywhere, nearest first, else the shortest wait
+ *   3. an idle CPU of another LLC of the node, if the wait saved exceeds P
+ *   4. an idle CPU of another node, likewise, if the imbalance has lasted
+ *   5. its previous CPU, where enqueue() queues it
+ */
+#ifndef TOLL_PLACE_BPF_H
+#define TOLL_PLACE_BPF_H
+
+/* Hand @p to idle @cpu at once. */
+static __always_inline void place_on(struct task_struct *p, struct toll_task *t, s32 cpu,
+				     const struct toll_policy *pol, u32 kind)
+{
+	t->kind = kind;
+	t->enqueued_at = scx_bpf_now();
+	queue_add(t, cpu_llc(cpu), toll_expect_turn(t->avg_run_ns, t->run_ns, pol->slice_ns), 0);
+	scx_bpf_dsq_insert(p, SCX_DSQ_LOCAL_ON | (u64)cpu, pol->slice_ns, 0);
+}
+
+/* Place within the LLC. Costs nothing by the model, so it is never refused for its price. */
+static __always_inline s32 place_home(struct task_struct *p, struct toll_cpu *me, s32 prev_cpu,
+				      u32 from, u64 wake_flags)
+{
+	struct toll_llc *llc = llc_of(from);
+	s32 cpu = -EBUSY;
+
+	count_asked(me, TOLL_KIND_PLACE, TOLL_LEVEL_CORE);
+	if (llc && READ_ONCE(llc->nr_idle))
+		cpu = claim_idle_near(p, prev_cpu, from, wake_flags);
+	count_verdict(me, TOLL_KIND_PLACE, TOLL_LEVEL_CORE, cpu >= 0 ? TOLL_APPLIED : TOLL_NOTHING);
+	return cpu;
+}
+
+/*
+ * A newborn has neither warmth nor memory: it goes to the nearest idle CPU, or
+ * to the LLC where it waits least, and no gate holds it. Returns a CPU;
+ * *idle says whether it was claimed idle.
+ */
+static __always_inline s32 place_newborn(struct task_struct *p, struct toll_cpu *me, s32 prev_cpu,
+					 u32 from, bool *idle)
+{
+	const struct cpumask *cpus;
+	u32 rank, to, best = from;
+	u64 wait, least;
+	s32 cpu;
+
+	*idle = false;
+	me->nr_births++;
+	least = toll_wait_in(from, 0);
+	bpf_for(rank, 0, toll_nr_llcs - 1) {
+		to = outward(from, rank);
+		if (!may_use(p, to))
+			continue;
+		wait = toll_wait_in(to, 0);
+		if (wait < least) {
+			least = wait;
+			best = to;
+		}
+		if (!wait)
+			break;
+	}
+	if (best == from)
+		return prev_cpu;
+	me->nr_births_away++;
+	cpu = claim_idle(p, best);
+	if (cpu >= 0) {
+		*idle = true;
+		return cpu;
+	}
+	cpus = llc_cpus(best);
+	cpu = cpus ? bpf_cpumask_any_and_distribute(cpus, p->cpus_ptr) : prev_cpu;
+	return cpu < toll_nr_cpu_ids ? cpu : prev_cpu;
+}
+
+/*
+ * Place outward at @level: the nearest LLC there with an idle CPU, if it pays.
+ * Returns the claimed CPU, or a negative number.
+ */
+static __always_inline s32 place_outward(struct task_struct *p, struct toll_task *t,
+					 struct toll_cpu *me, struct ask *a, u32 level)
+{
+	u32 verdict = TOLL_NOTHING, rank, to;
+	struct toll_llc *llc;
+	bool asked = false;
+	s32 cpu = -EBUSY;
+
+	bpf_for(rank, 0, toll_nr_llcs - 1) {
+		to = outward(a->from, rank);
+		if (level_of(a->from, to) != level)
+			continue;
+		if (!asked)
+			count_asked(me, TOLL_KIND_PLACE, level);
+		asked = true;
+		llc = llc_of(to);
+		if (!llc || !READ_ONCE(llc->nr_idle))
+			continue;
+		if (!may_use(p, to)) {
+			verdict = better_reason(verdict, TOLL_AFFINITY);
+			continue;
+		}
+		verdict = worth_moving(a, t, to, 0);
+		if (verdict != TOLL_APPLIED)
+			break;
+		cpu = claim_idle(p, to);
+		if (cpu >= 0)
+			break;
+		verdict = TOLL_RACED;
+	}
+	if (asked)
+		count_verdict(me, TOLL_KIND_PLACE, level, verdict);
+	return cpu;
+}
+
+/* Steps 3 and 4: leave the LLC for an idle CPU further out. */
+static __always_inline s32 place_away(struct task_struct *p, struct toll_task *t,
+				      struct toll_cpu *me, u32 from)
+{
+	const struct toll_policy *pol = policy();
+	struct ask a;
+	s32 cpu;
+
+	if (!pol || toll_nr_llcs < 2)
+		return -EBUSY;
+	if (ask_init(&a, t, from,
+		     toll_wait_in(from, toll_expect_turn(t->avg_run_ns, t->run_ns, pol->slice_ns))))
+		return -EBUSY;
+	cpu = place_outward(p, t, me, &a, TOLL_LEVEL_LLC);
+	if (cpu < 0)
+		cpu = place_outward(p, t, me, &a, TOLL_LEVEL_NODE);
+	return cpu;
+}
+
+#endif /* TOLL_PLACE_BPF_H */

@@ -1,0 +1,221 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * pull.bpf.h - a CPU with nothing to run fetches a task (dispatch), and a busy
+ * CPU wakes an idle one when a queue has come to pay (tick).
+ *
+ *   1. the own queues: the CPU's and the LLC's, by vtime
+ *   2. the task that ran until now, if nobody else wants the CPU
+ *   3. the best-paying of the first few tasks of another LLC of the node
+ *   4. likewise of another node, if the imbalance has lasted
+ */
+#ifndef TOLL_PULL_BPF_H
+#define TOLL_PULL_BPF_H
+
+/* Tasks of a victim's queue that are looked at. More cost time under its lock. */
+#define TOLL_PULL_LOOK 4
+/* Shortest time between two looks outward by the ticks of one LLC. */
+#define TOLL_LOOK_EVERY_NS (1ULL * TOLL_MS)
+
+/* The best of a victim's first tasks: who, and what came of looking at it. */
+struct pick {
+	s32 pid;	/* 0: none */
+	u32 verdict;	/* applied, or the best reason against */
+};
+
+/*
+ * Look at the first tasks of LLC @from for one that pays to be moved to LLC
+ * @to, and on to @cpu if that is not negative. One that has waited too long
+ * comes before all others.
+ */
+static __always_inline void pick_best(struct pick *best, u32 from, u32 to, s32 cpu)
+{
+	u64 wait = toll_wait_in(from, 0);
+	u32 looked = 0, verdict;
+	struct task_struct *p;
+	struct ask a;
+	s64 most = 0;
+
+	best->pid = 0;
+	best->verdict = TOLL_NOTHING;
+	bpf_for_each(scx_dsq, p, dsq_llc(from), 0) {
+		struct toll_task *t;
+
+		if (looked++ >= TOLL_PULL_LOOK)
+			break;
+		t = task_of(p);
+		if (!t)
+			continue;
+		if (cpu >= 0 ? !bpf_cpumask_test_cpu(cpu, p->cpus_ptr) : !may_use(p, to)) {
+			best->verdict = better_reason(best->verdict, TOLL_AFFINITY);
+			continue;
+		}
+		if (is_migration_disabled(p)) {
+			best->verdict = better_reason(best->verdict, TOLL_AFFINITY);
+			continue;
+		}
+		if (ask_init(&a, t, from, wait))
+			continue;
+		if (waited_too_long(t, a.now)) {
+			best->pid = p->pid;
+			best->verdict = TOLL_APPLIED_AGED;
+			break;
+		}
+		verdict = worth_moving(&a, t, to, 0);
+		if (verdict != TOLL_APPLIED) {
+			if (!best->pid)
+				best->verdict = better_reason(best->verdict, verdict);
+			continue;
+		}
+		if (!best->pid || a.net_ns > most) {
+			most = a.net_ns;
+			best->pid = p->pid;
+			best->verdict = TOLL_APPLIED;
+		}
+	}
+}
+
+/* Fetch task @pid out of LLC @from's queue to this CPU of LLC @to. Return false if it is gone. */
+static __always_inline bool pull_task(s32 pid, u32 from, u32 to)
+{
+	struct task_struct *p;
+	u32 looked = 0;
+	bool moved = false;
+
+	bpf_for_each(scx_dsq, p, dsq_llc(from), 0) {
+		struct toll_task *t;
+
+		/* Others may have queued in front of it meanwhile: allow twice the depth. */
+		if (looked++ >= 2 * TOLL_PULL_LOOK)
+			break;
+		if (p->pid != pid)
+			continue;
+		t = task_of(p);
+		if (!t)
+			break;
+		moved = scx_bpf_dsq_move(BPF_FOR_EACH_ITER, p, SCX_DSQ_LOCAL, 0);
+		if (moved) {
+			t->kind = TOLL_KIND_PULL;
+			queue_add(t, to, t->queued_ns, 0);
+		}
+		break;
+	}
+	return moved;
+}
+
+/* Pull at @level: from the nearest LLC there that has a task that pays. */
+static __always_inline bool pull_outward(struct toll_cpu *me, s32 cpu, u32 to, u32 level)
+{
+	u32 verdict = TOLL_NOTHING, rank, from;
+	struct toll_llc *victim;
+	bool asked = false;
+	struct pick best;
+
+	bpf_for(rank, 0, toll_nr_llcs - 1) {
+		from = outward(to, rank);
+		if (level_of(to, from) != level)
+			continue;
+		if (!asked)
+			count_asked(me, TOLL_KIND_PULL, level);
+		asked = true;
+		victim = llc_of(from);
+		if (!victim || !READ_ONCE(victim->nr_queued))
+			continue;
+		pick_best(&best, from, to, cpu);
+		if (is_applied(best.verdict)) {
+			if (pull_task(best.pid, from, to)) {
+				verdict = best.verdict;
+				break;
+			}
+			best.verdict = TOLL_RACED;
+		}
+		verdict = better_reason(verdict, best.verdict);
+	}
+	if (asked)
+		count_verdict(me, TOLL_KIND_PULL, level, verdict);
+	return is_applied(verdict);
+}
+
+/*
+ * Take the next task of the own queues, the earlier vtime first. @own_vtime is
+ * that of the task that could go on running here: it is preferred to a later one.
+ */
+static __always_inline bool pull_home(struct toll_cpu *me, s32 cpu, u32 llc_id, bool has_own,
+				      u64 own_vtime)
+{
+	struct toll_llc *llc = llc_of(llc_id);
+	bool shared = llc && READ_ONCE(llc->nr_queued);
+	bool pinned = scx_bpf_dsq_nr_queued(dsq_cpu(cpu)) > 0;
+	u64 vtime_pinned = 0, vtime_shared = 0;
+	bool got = false;
+
+	count_asked(me, TOLL_KIND_PULL, TOLL_LEVEL_CORE);
+	if (pinned && (shared || has_own))
+		pinned = dsq_head_vtime(dsq_cpu(cpu), &vtime_pinned);
+	if (shared && (pinned || has_own))
+		shared = dsq_head_vtime(dsq_llc(llc_id), &vtime_shared);
+	if (has_own && pinned && time_before(own_vtime, vtime_pinned))
+		pinned = false;
+	if (has_own && shared && time_before(own_vtime, vtime_shared))
+		shared = false;
+	if (pinned && shared && time_before(vtime_shared, vtime_pinned))
+		got = scx_bpf_dsq_move_to_local(dsq_llc(llc_id), 0);
+	if (!got && pinned)
+		got = scx_bpf_dsq_move_to_local(dsq_cpu(cpu), 0);
+	if (!got && shared)
+		got = scx_bpf_dsq_move_to_local(dsq_llc(llc_id), 0);
+	count_verdict(me, TOLL_KIND_PULL, TOLL_LEVEL_CORE, got ? TOLL_APPLIED : TOLL_NOTHING);
+	return got;
+}
+
+/*
+ * Wake an idle CPU of LLC @to if a task that waits in @from pays to go there,
+ * or has waited too long. The CPU then pulls by itself, and decides again.
+ */
+static __always_inline bool wake_for(struct toll_cpu *me, u32 from, u32 to)
+{
+	struct toll_llc *llc = llc_of(to);
+	const struct cpumask *cpus;
+	struct pick best;
+	s32 cpu;
+
+	if (!llc || !READ_ONCE(llc->nr_idle))
+		return false;
+	if (from != to) {
+		pick_best(&best, from, to, -1);
+		if (!is_applied(best.verdict))
+			return false;
+	}
+	cpus = llc_cpus(to);
+	cpu = cpus ? scx_bpf_pick_idle_cpu(cpus, 0) : -EBUSY;
+	if (cpu < 0)
+		return false;
+	me->nr_kicks++;
+	scx_bpf_kick_cpu(cpu, SCX_KICK_IDLE);
+	return true;
+}
+
+/*
+ * No CPU sleeps beside a queue that pays: one of the LLC's ticks looks at the
+ * own LLC first and then outward, and wakes the nearest CPU that is worth it.
+ */
+static __always_inline void look_outward(struct toll_cpu *me, u32 from, u64 now)
+{
+	struct toll_llc *llc = llc_of(from);
+	u64 looked_at;
+	u32 rank;
+
+	if (!llc || !READ_ONCE(llc->nr_queued))
+		return;
+	looked_at = READ_ONCE(llc->looked_at);
+	if (time_delta(now, looked_at) < (s64)TOLL_LOOK_EVERY_NS)
+		return;
+	if (__sync_val_compare_and_swap(&llc->looked_at, looked_at, now) != looked_at)
+		return;
+	if (wake_for(me, from, from))
+		return;
+	bpf_for(rank, 0, toll_nr_llcs - 1)
+		if (wake_for(me, from, outward(from, rank)))
+			return;
+}
+
+#endif /* TOLL_PULL_BPF_H */

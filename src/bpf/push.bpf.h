@@ -1,0 +1,106 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * push.bpf.h - a loaded LLC hands a task away (enqueue: at wakeup, and at the
+ * end of a slice).
+ *
+ *   1. an idle CPU of the own LLC takes it at once
+ *   2. another LLC of the node where it would wait less, if dL > P;
+ *      also one that is busy, only less so
+ *   3. an LLC of another node, likewise, if the imbalance has lasted
+ *   4. the own LLC's queue
+ *
+ * All figures are read from the live counters at this instant.
+ */
+#ifndef TOLL_PUSH_BPF_H
+#define TOLL_PUSH_BPF_H
+
+/* Where a task is to be queued: an LLC, and a claimed idle CPU there if >= 0. */
+struct target {
+	u32 llc;
+	s32 cpu;
+};
+
+/* Push within the LLC: a CPU of it has become idle since the task was placed. */
+static __always_inline bool push_home(struct task_struct *p, struct toll_cpu *me, u32 from,
+				      s32 cpu, struct target *where)
+{
+	struct toll_llc *llc = llc_of(from);
+
+	where->llc = from;
+	where->cpu = -EBUSY;
+	count_asked(me, TOLL_KIND_PUSH, TOLL_LEVEL_CORE);
+	if (llc && READ_ONCE(llc->nr_idle))
+		where->cpu = claim_idle_near(p, cpu, from, 0);
+	count_verdict(me, TOLL_KIND_PUSH, TOLL_LEVEL_CORE,
+		      where->cpu >= 0 ? TOLL_APPLIED : TOLL_NOTHING);
+	return where->cpu >= 0;
+}
+
+/*
+ * Push at @level: to the LLC there in which the task would wait least, the
+ * nearest first among equals. Return true and set @where when the move pays.
+ */
+static __always_inline bool push_outward(struct task_struct *p, struct toll_task *t,
+					 struct toll_cpu *me, struct ask *a, u32 level,
+					 struct target *where)
+{
+	u32 verdict = TOLL_NOTHING, rank, to, best = TOLL_NO_LLC;
+	u64 wait, least = ~0ULL;
+	bool asked = false;
+
+	bpf_for(rank, 0, toll_nr_llcs - 1) {
+		to = outward(a->from, rank);
+		if (level_of(a->from, to) != level)
+			continue;
+		if (!asked)
+			count_asked(me, TOLL_KIND_PUSH, level);
+		asked = true;
+		wait = toll_wait_in(to, a->turn_ns);
+		if (wait >= least)
+			continue;
+		if (!may_use(p, to)) {
+			verdict = TOLL_AFFINITY;
+			continue;
+		}
+		least = wait;
+		best = to;
+	}
+	if (!asked)
+		return false;
+	if (best != TOLL_NO_LLC)
+		verdict = worth_moving(a, t, best, least);
+	if (verdict == TOLL_APPLIED) {
+		s32 cpu = least ? -EBUSY : claim_idle(p, best);
+
+		/* The wait of 0 was that of an idle CPU: without it the sum does not hold. */
+		if (!least && cpu < 0) {
+			verdict = TOLL_RACED;
+		} else {
+			where->llc = best;
+			where->cpu = cpu;
+		}
+	}
+	count_verdict(me, TOLL_KIND_PUSH, level, verdict);
+	return verdict == TOLL_APPLIED;
+}
+
+/* Choose where @p, enqueued on @cpu of LLC @from, is to wait. */
+static __always_inline void push_choose(struct task_struct *p, struct toll_task *t,
+					struct toll_cpu *me, s32 cpu, struct target *where)
+{
+	const struct toll_policy *pol = policy();
+	u32 from = cpu_llc(cpu);
+	struct ask a;
+	u64 wait;
+
+	if (push_home(p, me, from, cpu, where) || !pol || toll_nr_llcs < 2)
+		return;
+	wait = toll_wait_in(from, toll_expect_turn(t->avg_run_ns, t->run_ns, pol->slice_ns));
+	if (!wait || ask_init(&a, t, from, wait))
+		return;
+	if (push_outward(p, t, me, &a, TOLL_LEVEL_LLC, where))
+		return;
+	push_outward(p, t, me, &a, TOLL_LEVEL_NODE, where);
+}
+
+#endif /* TOLL_PUSH_BPF_H */

@@ -1,0 +1,164 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * state.bpf.h - the maps, the constants set before load, and how to reach them.
+ *
+ * Ownership of each field is in intf.h. Everything here is reached by an array
+ * index or through task storage; there is no lock of our own anywhere in the
+ * BPF half.
+ */
+#ifndef TOLL_STATE_BPF_H
+#define TOLL_STATE_BPF_H
+
+#define TOLL_NO_LLC TOLL_MAX_LLCS
+#define TOLL_NO_NODE TOLL_MAX_NODES
+
+/* The machine. Set by sched.rs before load, constant from then on. */
+const volatile u32 toll_nr_llcs = 1;
+const volatile u32 toll_nr_cpu_ids = 1;
+const volatile u32 toll_nr_cpus = 1;			/* CPUs that are scheduled */
+const volatile u16 toll_cpu_llc[TOLL_MAX_CPUS];	/* TOLL_NO_LLC: not ours */
+const volatile u8 toll_llc_node[TOLL_MAX_LLCS];
+/* Row i: the other LLCs, nearest first; toll_nr_llcs - 1 entries are used. */
+const volatile u8 toll_outward[TOLL_MAX_LLCS][TOLL_MAX_LLCS];
+
+const volatile struct toll_names toll_names;	/* for its BTF only */
+
+/* Bumped by the policy writer after it has written half version % 2. */
+u64 toll_policy_version;
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 2);
+	__type(key, u32);
+	__type(value, struct toll_policy);
+} toll_policies SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, TOLL_MAX_LLCS);	/* resized to the machine before load */
+	__type(key, u32);
+	__type(value, struct toll_llc);
+} toll_llcs SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, TOLL_MAX_CPUS);	/* resized to the machine before load */
+	__type(key, u32);
+	__type(value, struct toll_cpu);
+} toll_cpus SEC(".maps");
+
+/* Row from, column to, nr_llcs each way; resized to the machine before load. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, u32);
+	__type(value, struct toll_gate);
+} toll_gates SEC(".maps");
+
+struct toll_mask {
+	struct bpf_cpumask __kptr *cpus;
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, TOLL_MAX_LLCS);
+	__type(key, u32);
+	__type(value, struct toll_mask);
+} toll_masks SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_TASK_STORAGE);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, int);
+	__type(value, struct toll_task);
+} toll_tasks SEC(".maps");
+
+/* The policy in force. A reader keeps the pointer for one decision, no longer. */
+static __always_inline const struct toll_policy *policy(void)
+{
+	u32 half = READ_ONCE(toll_policy_version) & 1;
+
+	return bpf_map_lookup_elem(&toll_policies, &half);
+}
+
+static __always_inline struct toll_llc *llc_of(u32 llc)
+{
+	return bpf_map_lookup_elem(&toll_llcs, &llc);
+}
+
+/* State of @cpu, NULL beyond the machine. */
+static __always_inline struct toll_cpu *cpu_of(s32 cpu)
+{
+	u32 key = cpu;
+
+	return bpf_map_lookup_elem(&toll_cpus, &key);
+}
+
+/* The entry whose counters the executing CPU owns. */
+static __always_inline struct toll_cpu *this_cpu(void)
+{
+	return cpu_of(bpf_get_smp_processor_id());
+}
+
+static __always_inline struct toll_task *task_of(struct task_struct *p)
+{
+	return bpf_task_storage_get(&toll_tasks, p, 0, 0);
+}
+
+/* LLC of @cpu; TOLL_NO_LLC for a CPU that was offline at the start. */
+static __always_inline u32 cpu_llc(s32 cpu)
+{
+	return toll_cpu_llc[cpu & (TOLL_MAX_CPUS - 1)];
+}
+
+static __always_inline u32 llc_node(u32 llc)
+{
+	return toll_llc_node[llc & (TOLL_MAX_LLCS - 1)];
+}
+
+/* The @rank-th nearest other LLC. */
+static __always_inline u32 outward(u32 llc, u32 rank)
+{
+	return toll_outward[llc & (TOLL_MAX_LLCS - 1)][rank & (TOLL_MAX_LLCS - 1)];
+}
+
+static __always_inline u32 level_of(u32 from, u32 to)
+{
+	if (from == to)
+		return TOLL_LEVEL_CORE;
+	return llc_node(from) == llc_node(to) ? TOLL_LEVEL_LLC : TOLL_LEVEL_NODE;
+}
+
+static __always_inline struct toll_gate *gate_of(u32 from, u32 to)
+{
+	u32 key = from * toll_nr_llcs + to;
+
+	return bpf_map_lookup_elem(&toll_gates, &key);
+}
+
+/* The CPUs of @llc, NULL before init has made them. Valid under RCU. */
+static __always_inline const struct cpumask *llc_cpus(u32 llc)
+{
+	struct toll_mask *mask = bpf_map_lookup_elem(&toll_masks, &llc);
+
+	return mask ? cast_mask(mask->cpus) : NULL;
+}
+
+/* Return true if @p may use some CPU of @llc. */
+static __always_inline bool may_use(struct task_struct *p, u32 llc)
+{
+	const struct cpumask *cpus;
+
+	if (p->nr_cpus_allowed >= toll_nr_cpus)
+		return true;
+	cpus = llc_cpus(llc);
+	return cpus && bpf_cpumask_intersects(cpus, p->cpus_ptr);
+}
+
+/* Return true if @p cannot leave its CPU now. */
+static __always_inline bool is_pinned(struct task_struct *p)
+{
+	return p->nr_cpus_allowed == 1 || is_migration_disabled(p);
+}
+
+#endif /* TOLL_STATE_BPF_H */

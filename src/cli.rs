@@ -1,0 +1,56 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//! Flags as typed. [`crate::config`] turns them into settings.
+
+use clap::Parser;
+use scx_utils::libbpf_clap_opts::LibbpfOpts;
+use std::path::PathBuf;
+
+/// A sched_ext scheduler that migrates a task only if the wait it saves
+/// exceeds what the move costs on this machine.
+///
+/// Without further arguments it schedules the machine until it is
+/// interrupted, then hands it back to the kernel's default scheduler.
+#[derive(Debug, Clone, Parser)]
+#[command(
+    name = "scx_toll",
+    disable_version_flag = true,
+    after_help = "Exit status: 0 done; 1 failed; 2 bad usage or penalty file; 3 this kernel cannot run it."
+)]
+pub struct Cli {
+    /// What a move costs: a penalty file (TOML), or `default` for the built-in table
+    #[arg(long, value_name = "FILE|default", default_value = "default")]
+    pub penalty: PathBuf,
+
+    /// What decides about a move: the rule (toll), or for comparison always,
+    /// never, or one fixed price in microseconds for every move between LLCs
+    #[arg(long, value_name = "toll|always|never|fixed:US", default_value = "toll")]
+    pub migrate: String,
+
+    /// Length of one turn on a CPU, in microseconds (100 to 1000000)
+    #[arg(short, long, value_name = "US", default_value_t = 20_000)]
+    pub slice_us: u64,
+
+    /// Print a block of statistics every so many seconds
+    #[arg(long, value_name = "SECONDS")]
+    pub stats: Option<f64>,
+
+    /// Print statistics and the exit report as JSON, one object a line
+    #[arg(long)]
+    pub json: bool,
+
+    /// Bytes of the kernel's debug dump that are kept when it throws the scheduler out; 0: the kernel's default
+    #[arg(long, value_name = "BYTES", default_value_t = 0)]
+    pub exit_dump_len: u32,
+
+    /// Say more, in the log on standard error; twice also what libbpf says
+    #[arg(short, long, action = clap::ArgAction::Count)]
+    pub verbose: u8,
+
+    /// Print the version and exit
+    #[arg(short = 'V', long)]
+    pub version: bool,
+
+    /// Options handed through to libbpf.
+    #[command(flatten, next_help_heading = "Libbpf options")]
+    pub libbpf: LibbpfOpts,
+}

@@ -1,0 +1,181 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//! Settings: what was typed, checked once and in the units used from here on.
+
+use crate::cli::Cli;
+use crate::fault::Fault;
+use crate::model::decide::Migrate;
+use crate::units::Ns;
+use anyhow::{Context, Result};
+use scx_utils::libbpf_clap_opts::LibbpfOpts;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// Shortest and longest turn that `--slice-us` accepts.
+const SLICE_US: std::ops::RangeInclusive<u64> = 100..=1_000_000;
+/// Longest interval between two blocks of statistics, in seconds.
+const MAX_STATS_S: f64 = 86_400.0;
+
+/// Where the penalty table comes from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum PenaltySource {
+    /// The built-in table.
+    Default,
+    /// A file given by the user.
+    File(PathBuf),
+}
+
+/// Validated settings of a run.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// Where the penalty table comes from.
+    pub penalty: PenaltySource,
+    /// What decides about a move.
+    pub migrate: Migrate,
+    /// Price of every move between LLCs under [`Migrate::Fixed`]; else 0.
+    pub fixed: Ns,
+    /// Length of one turn.
+    pub slice: Ns,
+    /// Interval between blocks of statistics, if any are wanted.
+    pub stats: Option<Duration>,
+    /// Statistics and report as JSON lines.
+    pub json: bool,
+    /// Bytes of debug dump to keep; 0: the kernel's default.
+    pub exit_dump_len: u32,
+    /// 0: warnings; 1: what is done; 2: also libbpf's messages.
+    pub verbose: u8,
+    /// Options handed through to libbpf.
+    pub libbpf: LibbpfOpts,
+}
+
+impl Config {
+    /// Check what was typed.
+    ///
+    /// # Errors
+    /// [`Fault::Usage`] naming the flag, the value and what was expected.
+    pub fn new(cli: Cli) -> Result<Config> {
+        let (migrate, fixed) = parse_migrate(&cli.migrate)?;
+        if !SLICE_US.contains(&cli.slice_us) {
+            return Err(usage(format!(
+                "--slice-us {}: a turn lasts from {} to {} microseconds",
+                cli.slice_us,
+                SLICE_US.start(),
+                SLICE_US.end()
+            )));
+        }
+        Ok(Config {
+            penalty: match cli.penalty.to_str() {
+                Some("default") => PenaltySource::Default,
+                _ => PenaltySource::File(cli.penalty),
+            },
+            migrate,
+            fixed,
+            slice: Ns::from_us(cli.slice_us),
+            stats: cli.stats.map(parse_stats).transpose()?,
+            json: cli.json,
+            exit_dump_len: cli.exit_dump_len,
+            verbose: cli.verbose,
+            libbpf: cli.libbpf,
+        })
+    }
+
+    /// Send the log to standard error, libbpf's messages included: without a
+    /// logger, what the verifier says would be lost.
+    ///
+    /// # Errors
+    /// When a logger is set already.
+    pub fn init_log(&self) -> Result<()> {
+        use simplelog::{ColorChoice, ConfigBuilder, LevelFilter, TermLogger, TerminalMode};
+        let level = match self.verbose {
+            0 => LevelFilter::Warn,
+            1 => LevelFilter::Info,
+            _ => LevelFilter::Debug,
+        };
+        let format = ConfigBuilder::new()
+            .set_time_level(LevelFilter::Off)
+            .set_thread_level(LevelFilter::Off)
+            .set_target_level(LevelFilter::Off)
+            .set_location_level(LevelFilter::Off)
+            .build();
+        TermLogger::init(level, format, TerminalMode::Stderr, ColorChoice::Auto)
+            .context("the log cannot be set up")?;
+        scx_utils::init_libbpf_logging(None);
+        Ok(())
+    }
+}
+
+fn usage(sentence: String) -> anyhow::Error {
+    Fault::Usage(sentence).into()
+}
+
+/// `toll`, `always`, `never` or `fixed:US`.
+fn parse_migrate(text: &str) -> Result<(Migrate, Ns)> {
+    let bad = |why: String| usage(format!("--migrate {text}: {why}"));
+    match text {
+        "toll" => Ok((Migrate::Toll, Ns::ZERO)),
+        "always" => Ok((Migrate::Always, Ns::ZERO)),
+        "never" => Ok((Migrate::Never, Ns::ZERO)),
+        _ => {
+            let us = text
+                .strip_prefix("fixed:")
+                .ok_or_else(|| bad("expected toll, always, never or fixed:US".into()))?;
+            let us: f64 =
+                us.parse().map_err(|_| bad(format!("{us:?} is not a number of microseconds")))?;
+            let ns = Ns::try_from_us(us).map_err(|why| bad(format!("{us} {why}")))?;
+            Ok((Migrate::Fixed, ns))
+        }
+    }
+}
+
+/// A number of seconds between one millisecond and a day.
+fn parse_stats(seconds: f64) -> Result<Duration> {
+    if !(0.001..=MAX_STATS_S).contains(&seconds) {
+        return Err(usage(format!(
+            "--stats {seconds}: expected a number of seconds from 0.001 to {MAX_STATS_S}"
+        )));
+    }
+    Ok(Duration::from_secs_f64(seconds))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fault::{EXIT_USAGE, exit_code};
+    use clap::Parser;
+
+    fn config(args: &[&str]) -> Result<Config> {
+        let args = std::iter::once("scx_toll").chain(args.iter().copied());
+        Config::new(Cli::try_parse_from(args).expect("clap takes it"))
+    }
+
+    fn refused(args: &[&str], words: &str) {
+        let error = config(args).expect_err("a refusal");
+        assert_eq!(exit_code(&error), EXIT_USAGE);
+        assert!(error.to_string().contains(words), "{error}");
+    }
+
+    #[test]
+    fn the_modes_of_migrate_are_read() {
+        assert_eq!(config(&[]).expect("defaults").migrate, Migrate::Toll);
+        assert_eq!(config(&["--migrate", "never"]).expect("never").migrate, Migrate::Never);
+        let fixed = config(&["--migrate", "fixed:500"]).expect("fixed");
+        assert_eq!((fixed.migrate, fixed.fixed), (Migrate::Fixed, Ns::from_us(500)));
+    }
+
+    #[test]
+    fn nonsense_is_refused_with_the_value_and_what_was_expected() {
+        refused(&["--migrate", "sometimes"], "sometimes: expected toll, always, never");
+        refused(&["--migrate", "fixed:soon"], "\"soon\" is not a number");
+        refused(&["--migrate", "fixed:-1"], "negative");
+        refused(&["--migrate", "fixed:NaN"], "not a finite number");
+        refused(&["--slice-us", "5"], "from 100 to 1000000");
+        refused(&["--stats", "0"], "--stats 0");
+        refused(&["--stats", "NaN"], "--stats NaN");
+    }
+
+    #[test]
+    fn a_file_named_on_the_command_line_is_the_penalty_source() {
+        let source = config(&["--penalty", "p.toml"]).expect("a file").penalty;
+        assert_eq!(source, PenaltySource::File("p.toml".into()));
+        assert_eq!(config(&[]).expect("defaults").penalty, PenaltySource::Default);
+    }
+}

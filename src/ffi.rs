@@ -1,0 +1,154 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//! `src/bpf/decide.h` compiled for the host: the very lines that run in the kernel.
+//!
+//! Each function here calls one function of `src/bpf/decide_host.c`, which build.rs compiles into
+//! the static library `toll_decide`. The formulas are documented in `decide.h` and, as Rust, in
+//! [`crate::model::decide`]; times are in nanoseconds, factors in fixed point (1024 = 1.0), rates
+//! per mille.
+
+/// Entries of the table that [`warm_left`] takes, `TOLL_DECAY_LEN`.
+pub const DECAY_LEN: usize = 64;
+
+mod host {
+    // SAFETY: the signatures repeat those of decide_host.c. The functions marked safe take and
+    // return numbers only, and decide.h neither divides by zero nor indexes beyond a bound,
+    // whatever the numbers are (tests/decide_properties.rs).
+    unsafe extern "C" {
+        pub safe fn toll_host_running_need(end_sum: u64, nr: u64, now: u64, slice: u64) -> u64;
+        pub safe fn toll_host_wait(ahead: u64, need: u64, nr_cpus: u32) -> u64;
+        pub safe fn toll_host_turns(expect: u64, slice: u64, max_turns: u32) -> u32;
+        pub safe fn toll_host_gain(wait_from: u64, wait_to: u64, turns: u32) -> i64;
+        pub safe fn toll_host_warm_grow(warm: u64, run: u64, fill_q10: u32, cap: u64) -> u64;
+        pub fn toll_host_warm_left(warm: u64, others: u64, decay: *const u32, step: u64) -> u64;
+        pub safe fn toll_host_refill(warm_from: u64, warm_to: u64, factor_q10: u32) -> i64;
+        pub safe fn toll_host_remote(expect: u64, there_pm: u32, here_pm: u32) -> i64;
+        pub safe fn toll_host_penalty(hop: u64, refill: i64, remote: i64, price: u32) -> i64;
+        pub safe fn toll_host_worth(migrate: u32, gain: i64, penalty: i64, fixed: u64) -> bool;
+        pub fn toll_host_gate_pass(
+            since_at: *mut u64,
+            seen_at: *mut u64,
+            gain: i64,
+            now: u64,
+            open: u64,
+            close: u64,
+            hold: u64,
+        ) -> bool;
+        pub safe fn toll_host_average(avg: u64, sample: u64) -> u64;
+        pub safe fn toll_host_expect_turn(avg_run: u64, run: u64, slice: u64) -> u64;
+        pub safe fn toll_host_expect_stay(avg_run: u64, run: u64) -> u64;
+        pub safe fn toll_host_limit(which: u32) -> u64;
+    }
+}
+
+/// `toll_running_need()`: what the running tasks still need.
+pub fn running_need(end_sum_ns: u64, nr: u64, now_ns: u64, slice_ns: u64) -> u64 {
+    host::toll_host_running_need(end_sum_ns, nr, now_ns, slice_ns)
+}
+
+/// `toll_wait()`: W of an LLC.
+pub fn wait(ahead_ns: u64, need_ns: u64, nr_cpus: u32) -> u64 {
+    host::toll_host_wait(ahead_ns, need_ns, nr_cpus)
+}
+
+/// `toll_turns()`: turns that a task will probably still take.
+pub fn turns(expect_ns: u64, slice_ns: u64, max_turns: u32) -> u32 {
+    host::toll_host_turns(expect_ns, slice_ns, max_turns)
+}
+
+/// `toll_gain()`: ΔL.
+pub fn gain(wait_from_ns: u64, wait_to_ns: u64, turns: u32) -> i64 {
+    host::toll_host_gain(wait_from_ns, wait_to_ns, turns)
+}
+
+/// `toll_warm_grow()`: warmth after more running.
+pub fn warm_grow(warm_ns: u64, run_ns: u64, fill_q10: u32, cap_ns: u64) -> u64 {
+    host::toll_host_warm_grow(warm_ns, run_ns, fill_q10, cap_ns)
+}
+
+/// `toll_warm_left()`: warmth after others ran.
+pub fn warm_left(warm_ns: u64, others_ns: u64, decay_q10: &[u32; DECAY_LEN], step_ns: u64) -> u64 {
+    // SAFETY: the pointer comes from a reference to as many entries as the function may read, and
+    // it keeps no copy of it.
+    unsafe { host::toll_host_warm_left(warm_ns, others_ns, decay_q10.as_ptr(), step_ns) }
+}
+
+/// `toll_refill()`: what has to be loaded again.
+pub fn refill(warm_from_ns: u64, warm_to_ns: u64, factor_q10: u32) -> i64 {
+    host::toll_host_refill(warm_from_ns, warm_to_ns, factor_q10)
+}
+
+/// `toll_remote()`: extra run time by far memory.
+pub fn remote(expect_ns: u64, there_pm: u32, here_pm: u32) -> i64 {
+    host::toll_host_remote(expect_ns, there_pm, here_pm)
+}
+
+/// `toll_penalty()`: P.
+pub fn penalty(hop_ns: u64, refill_ns: i64, remote_ns: i64, price_q10: u32) -> i64 {
+    host::toll_host_penalty(hop_ns, refill_ns, remote_ns, price_q10)
+}
+
+/// `toll_worth()`: the rule; `migrate` is an `enum toll_migrate`, unknown values mean the rule.
+pub fn worth(migrate: u32, gain_ns: i64, penalty_ns: i64, fixed_ns: u64) -> bool {
+    host::toll_host_worth(migrate, gain_ns, penalty_ns, fixed_ns)
+}
+
+/// `struct toll_gate`: the memory of an imbalance.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Gate {
+    /// When the gain first exceeded the open threshold; 0: closed.
+    pub since_at: u64,
+    /// When it was last seen above the close threshold.
+    pub seen_at: u64,
+}
+
+impl Gate {
+    /// `toll_gate_pass()`; the thresholds are those of `struct toll_hysteresis`.
+    pub fn pass(&mut self, gain_ns: i64, now_ns: u64, open: u64, close: u64, hold: u64) -> bool {
+        let Gate { since_at, seen_at } = self;
+        // SAFETY: both pointers come from exclusive references to initialised numbers, and the
+        // function keeps no copy of them.
+        unsafe { host::toll_host_gate_pass(since_at, seen_at, gain_ns, now_ns, open, close, hold) }
+    }
+}
+
+/// `toll_average()`: running average over bursts.
+pub fn average(avg_ns: u64, sample_ns: u64) -> u64 {
+    host::toll_host_average(avg_ns, sample_ns)
+}
+
+/// `toll_expect_turn()`: expected run time of the next turn.
+pub fn expect_turn(avg_run_ns: u64, run_ns: u64, slice_ns: u64) -> u64 {
+    host::toll_host_expect_turn(avg_run_ns, run_ns, slice_ns)
+}
+
+/// `toll_expect_stay()`: expected run time over all turns.
+pub fn expect_stay(avg_run_ns: u64, run_ns: u64) -> u64 {
+    host::toll_host_expect_stay(avg_run_ns, run_ns)
+}
+
+/// A number of `intf.h` or `decide.h` that the pure half states too, in the order of
+/// `toll_host_limit()`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[allow(missing_docs)] // the names are those of the headers
+pub enum Limit {
+    MaxCpus,
+    MaxLlcs,
+    MaxNodes,
+    DecayLen,
+    NsMax,
+    FactorMax,
+    Q10One,
+    GateStaleNs,
+    LevelCore,
+    LevelLlc,
+    LevelNode,
+    MigrateToll,
+    MigrateAlways,
+    MigrateNever,
+    MigrateFixed,
+}
+
+/// The header's value of `limit`.
+pub fn limit(limit: Limit) -> u64 {
+    host::toll_host_limit(limit as u32)
+}

@@ -1,0 +1,36 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//! `scx_toll`: parse, run, turn an error into an exit code.
+
+use anyhow::{Context, Result};
+use clap::Parser;
+use scx_toll::cli::Cli;
+use scx_toll::config::Config;
+use scx_toll::{fault, preflight, sched};
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+fn main() -> ExitCode {
+    match run(Cli::parse()) {
+        Ok(()) => ExitCode::from(fault::EXIT_DONE),
+        Err(error) => {
+            eprintln!("scx_toll: {error:#}");
+            ExitCode::from(fault::exit_code(&error))
+        }
+    }
+}
+
+fn run(cli: Cli) -> Result<()> {
+    if cli.version {
+        println!("scx_toll {}", scx_utils::build_id::full_version(env!("CARGO_PKG_VERSION")));
+        return Ok(());
+    }
+    let config = Config::new(cli)?;
+    config.init_log()?;
+    preflight::check()?;
+    let stop = Arc::new(AtomicBool::new(false));
+    let on_signal = Arc::clone(&stop);
+    ctrlc::set_handler(move || on_signal.store(true, Ordering::Relaxed))
+        .context("the handler for Ctrl-C and SIGTERM cannot be set")?;
+    sched::run(&config, &stop)
+}

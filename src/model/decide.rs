@@ -1,0 +1,218 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//! The formulas of the rule `ΔL > P`, stated a second time.
+//!
+//! `src/bpf/decide.h` holds the lines that run in the kernel. This page states the same formulas
+//! from their documentation, in a form chosen for being obvious: exact arithmetic in 128 bits,
+//! bounds applied where the documentation names them, options instead of magic zeros. The two are
+//! compared on random input by `tests/decide_matches_reference.rs`; a difference is a mistake in
+//! one of them.
+//!
+//! Three conventions hold for every function:
+//! - a time is taken to be at most [`Ns::MAX`], a factor or rate at most [`FACTOR_MAX`];
+//!   anything larger counts as that bound;
+//! - a quotient is rounded towards zero;
+//! - the arguments are plain integers and not the types of [`crate::units`], because the point is
+//!   to be right on input that those types exclude.
+//!
+//! | quantity | formula | function |
+//! |---|---|---|
+//! | W, the wait | (queued + still needed by what runs) / CPUs | [`wait`], [`running_need`] |
+//! | ΔL, the gain | turns × (W here − W there) | [`gain`], [`turns`] |
+//! | warmth | grows by a share of run time, fades by others' busy time | [`warm_grow`], [`warm_left`] |
+//! | refill | (warm here − warm there) × factor of the level | [`refill`] |
+//! | remote | run time × (rate there − rate here) | [`remote`] |
+//! | P, the penalty | (hop + refill + remote) × price, the price only on a cost | [`penalty`] |
+//! | verdict | ΔL > P, or what replaces it | [`worth`] |
+//! | hysteresis | two thresholds and a hold time | [`Gate`] |
+
+use crate::model::Hysteresis;
+use crate::model::warmth::DECAY_LEN;
+use crate::units::{FACTOR_MAX, MAX_CPUS, Ns, Q10_ONE};
+
+/// How much longer than its hold time an imbalance may go unseen before it is taken for a new
+/// one, as `TOLL_GATE_STALE_NS` in `decide.h`.
+pub const GATE_STALE: Ns = Ns::from_ms(50);
+
+const ONE: i128 = Q10_ONE as i128;
+const THOUSAND: i128 = 1000;
+
+/// What decides about a move, with the numbers of `enum toll_migrate` in `intf.h`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum Migrate {
+    /// The rule: the gain exceeds the penalty.
+    #[default]
+    Toll = 0,
+    /// Any gain.
+    Always = 1,
+    /// Nothing.
+    Never = 2,
+    /// The gain exceeds one fixed price, whatever the distance and the task.
+    Fixed = 3,
+}
+
+/// A time, bounded.
+fn time(ns: u64) -> i128 {
+    i128::from(ns.min(Ns::MAX.get()))
+}
+
+/// A factor or rate, bounded.
+fn factor(raw: u32) -> i128 {
+    i128::from(raw.min(FACTOR_MAX))
+}
+
+/// An exact result as a non-negative time. All results fit; the bound only rules out a surprise.
+fn unsigned(exact: i128) -> u64 {
+    u64::try_from(exact.max(0)).unwrap_or(u64::MAX)
+}
+
+/// An exact result as a signed time; see [`unsigned`].
+fn signed(exact: i128) -> i64 {
+    i64::try_from(exact).unwrap_or(if exact < 0 { i64::MIN } else { i64::MAX })
+}
+
+/// Time that the running tasks of an LLC still need in sum, in ns.
+///
+/// `end_sum_ns` is the sum of the clock times at which `nr` tasks are expected to end, kept
+/// modulo 2^64; `now_ns` is the same clock. The result lies between 0 and one slice for each
+/// task, of which there are at most [`MAX_CPUS`].
+pub fn running_need(end_sum_ns: u64, nr: u64, now_ns: u64, slice_ns: u64) -> u64 {
+    // The clock may have wrapped in both sums, so only the difference modulo 2^64 means
+    // something: read it as the number nearest to zero.
+    let modulus = 1i128 << 64;
+    let now_sum = (u128::from(nr) * u128::from(now_ns)) as u64;
+    let ahead = (i128::from(end_sum_ns) - i128::from(now_sum)).rem_euclid(modulus);
+    let need = if ahead >= modulus / 2 { ahead - modulus } else { ahead };
+    let most = i128::from(nr.min(MAX_CPUS as u64)) * time(slice_ns);
+    unsigned(need.clamp(0, most))
+}
+
+/// W: how long a task that joins an LLC of `nr_cpus` CPUs waits, in ns, when `ahead_ns` of run
+/// time is queued and the running tasks need `need_ns` yet. No CPU counts as one.
+pub fn wait(ahead_ns: u64, need_ns: u64, nr_cpus: u32) -> u64 {
+    let work = time(ahead_ns) + time(need_ns);
+    unsigned((work / i128::from(nr_cpus.max(1))).min(time(u64::MAX)))
+}
+
+/// Full slices in the expected run time, between 1 and `max_turns` (which counts as at least 1).
+/// A slice of 0 means one turn.
+pub fn turns(expect_ns: u64, slice_ns: u64, max_turns: u32) -> u32 {
+    let full = if slice_ns == 0 { 1 } else { time(expect_ns) / i128::from(slice_ns) };
+    let bounded = full.min(factor(max_turns)).max(1);
+    u32::try_from(bounded).unwrap_or(1)
+}
+
+/// ΔL: the wait saved over `turns` turns, in ns; negative when the wait is longer over there.
+pub fn gain(wait_from_ns: u64, wait_to_ns: u64, turns: u32) -> i64 {
+    signed((time(wait_from_ns) - time(wait_to_ns)) * factor(turns))
+}
+
+/// Warmth after `run_ns` more of running, of which the share `fill_q10` loads lines; at most
+/// `cap_ns`.
+pub fn warm_grow(warm_ns: u64, run_ns: u64, fill_q10: u32, cap_ns: u64) -> u64 {
+    let loaded = time(run_ns) * factor(fill_q10) / ONE;
+    unsigned((time(warm_ns) + loaded).min(time(cap_ns)))
+}
+
+/// Warmth left after others used `others_ns` of CPU time: the table's entry for the number of
+/// full steps, at most 1.0; nothing beyond the table. A step of 0 counts as 1 ns.
+pub fn warm_left(warm_ns: u64, others_ns: u64, decay: &[u32; DECAY_LEN], step_ns: u64) -> u64 {
+    let steps = others_ns / step_ns.max(1);
+    let entry = usize::try_from(steps).ok().and_then(|steps| decay.get(steps));
+    let left = entry.map_or(0, |&entry| i128::from(entry).min(ONE));
+    unsigned(time(warm_ns) * left / ONE)
+}
+
+/// What has to be loaded again over there minus what would have to be loaded again here, in ns,
+/// times the factor of the level; negative on the way to where the task is warmer.
+pub fn refill(warm_from_ns: u64, warm_to_ns: u64, factor_q10: u32) -> i64 {
+    signed((time(warm_from_ns) - time(warm_to_ns)) * factor(factor_q10) / ONE)
+}
+
+/// Extra run time over `expect_ns`, in ns, because the memory is `there_pm` per mille slower over
+/// there and `here_pm` here; negative on the way home.
+pub fn remote(expect_ns: u64, there_pm: u32, here_pm: u32) -> i64 {
+    signed(time(expect_ns) * (factor(there_pm) - factor(here_pm)) / THOUSAND)
+}
+
+/// P: what the move costs, in ns. What the mover pays is hop + refill + remote; a cost is
+/// multiplied by what the whole system pays for it, a benefit is not.
+pub fn penalty(hop_ns: u64, refill_ns: i64, remote_ns: i64, price_q10: u32) -> i64 {
+    let bound = time(u64::MAX);
+    let bounded = |ns: i64| i128::from(ns).clamp(-bound, bound);
+    let cost = time(hop_ns) + bounded(refill_ns) + bounded(remote_ns);
+    signed(if cost > 0 { cost * factor(price_q10) / ONE } else { cost })
+}
+
+/// True when a gain is worth the move: by the rule, or by what replaces it for comparison.
+pub fn worth(migrate: Migrate, gain_ns: i64, penalty_ns: i64, fixed_ns: u64) -> bool {
+    match migrate {
+        Migrate::Toll => gain_ns > penalty_ns,
+        Migrate::Always => gain_ns > 0,
+        Migrate::Never => false,
+        Migrate::Fixed => i128::from(gain_ns) > time(fixed_ns),
+    }
+}
+
+/// The memory of one imbalance.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Gate {
+    /// When the gain first exceeded the open threshold; `None`: closed.
+    pub since_ns: Option<u64>,
+    /// When it was last seen at or above the close threshold.
+    pub seen_ns: u64,
+}
+
+impl Gate {
+    /// True when `gain_ns` may pass at `now_ns`: it exceeded the open threshold once, was never
+    /// seen below the close threshold since, and that was at least the hold time ago. A gain that
+    /// is not positive is below any threshold. Without hold time the gate has no memory, and only
+    /// the open threshold counts.
+    ///
+    /// An imbalance that went unseen for more than [`GATE_STALE`] beyond the hold time starts
+    /// anew. An instant before one that was already noted, as the clock of another CPU may give,
+    /// counts as that one.
+    pub fn pass(&mut self, gain_ns: i64, now_ns: u64, thresholds: &Hysteresis) -> bool {
+        let gain = u64::try_from(gain_ns).ok().filter(|&gain| gain > 0);
+        let above_open = gain.is_some_and(|gain| gain > thresholds.open.get());
+        let below_close = gain.is_none_or(|gain| gain < thresholds.close.get());
+        let hold = thresholds.hold.get();
+
+        if hold == 0 {
+            return above_open;
+        }
+        let now = now_ns.max(self.seen_ns);
+        if now - self.seen_ns > hold + GATE_STALE.get() {
+            self.since_ns = None;
+        }
+        if below_close {
+            self.since_ns = None;
+            return false;
+        }
+        self.seen_ns = now;
+        if above_open && self.since_ns.is_none() {
+            self.since_ns = Some(now);
+        }
+        self.since_ns.is_some_and(|since| now.saturating_sub(since) >= hold)
+    }
+}
+
+/// Running average over bursts, in ns: a quarter for the newest.
+pub fn average(avg_ns: u64, sample_ns: u64) -> u64 {
+    unsigned((3 * time(avg_ns) + time(sample_ns)) / 4)
+}
+
+/// Expected run time of a task's next turn, in ns: what is left of its average burst; once the
+/// burst is no shorter than the average, as much again as it has lasted; at most one slice.
+pub fn expect_turn(avg_run_ns: u64, run_ns: u64, slice_ns: u64) -> u64 {
+    let left = match avg_run_ns.checked_sub(run_ns) {
+        Some(left) if left > 0 => left,
+        _ => run_ns,
+    };
+    unsigned(time(left).min(time(slice_ns)))
+}
+
+/// Expected run time over all turns of the burst, in ns: its average, or what it has already
+/// used when that is more.
+pub fn expect_stay(avg_run_ns: u64, run_ns: u64) -> u64 {
+    unsigned(time(avg_run_ns.max(run_ns)))
+}

@@ -1,0 +1,30 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//! The pure model: what a move costs, as numbers that the policy writer can push.
+//!
+//! ```text
+//!   defaults ─┐
+//!   file ─────┼─► PenaltyTable ──┬─► PenaltyMatrix   hop, refill, remote for every pair
+//!   measure ──┘   (per level,    │   (penalty)
+//!                  provenance)   └─► DecayTable      how warmth fades
+//!                                    (warmth)
+//!                 Hysteresis per level               how long an imbalance has to last
+//! ```
+//!
+//! - [`penalty`]: the table of costs with the origin of each number, and the matrix made from it;
+//! - [`file`]: the penalty file;
+//! - [`warmth`]: the decay of warm cache lines while others run;
+//! - [`hysteresis`]: two thresholds and a hold time per level;
+//! - [`decide`]: the formulas of `src/bpf/decide.h` a second time, to be tested against.
+//!
+//! No I/O except one file that is read, no clock, no BPF types: the same input always gives the
+//! same policy.
+
+pub mod decide;
+pub mod file;
+pub mod hysteresis;
+pub mod penalty;
+pub mod warmth;
+
+pub use hysteresis::Hysteresis;
+pub use penalty::{PenaltyMatrix, PenaltyTable, Provenance};
+pub use warmth::DecayTable;

@@ -1,0 +1,253 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//! The scheduler's life: open → constants → load → attach → loop → detach.
+//!
+//! Should this process die, the kernel drops the link with it and puts every
+//! task back on its default scheduler; nothing here has to run for that.
+
+use crate::bpf::{MainSkel, MainSkelBuilder, types};
+use crate::config::{Config, PenaltySource};
+use crate::model::{DecayTable, Hysteresis, PenaltyMatrix, PenaltyTable, file};
+use crate::policy::{MAX_AGE, MAX_TURNS, Policy, PolicyWriter};
+use crate::stats::{self, Counters, Delta, LlcSnapshot, Snapshot};
+use crate::topology::Topology;
+use crate::ui::text;
+use anyhow::{Result, anyhow};
+use libbpf_rs::{Link, OpenObject};
+use log::{info, warn};
+use scx_utils::{UserExitInfo, scx_ops_attach, scx_ops_load, scx_ops_open, uei_exited, uei_report};
+use serde::Serialize;
+use std::io::Write;
+use std::mem::MaybeUninit;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+/// How often the loop looks for a signal and for the end of the scheduler.
+const POLL: Duration = Duration::from_millis(50);
+
+/// Schedule the machine until `stop` is set, starting anew after a CPU hotplug.
+///
+/// # Errors
+/// When the scheduler cannot be loaded, or the kernel threw it out.
+pub fn run(config: &Config, stop: &AtomicBool) -> Result<()> {
+    loop {
+        let mut object = MaybeUninit::uninit();
+        let mut sched = Scheduler::start(config, &mut object)?;
+        let ended = sched.watch(config, stop);
+        let exit = sched.finish(config);
+        ended?;
+        if !exit?.should_restart() || stop.load(Ordering::Relaxed) {
+            return Ok(());
+        }
+        info!("the CPUs changed: starting anew");
+    }
+}
+
+/// The penalty table that `source` names.
+fn penalty_table(source: &PenaltySource, topo: &Topology) -> Result<PenaltyTable> {
+    match source {
+        PenaltySource::Default => Ok(PenaltyTable::default()),
+        PenaltySource::File(path) => file::read(path, topo),
+    }
+}
+
+/// The policy that the settings and the machine add up to.
+fn make_policy(config: &Config, topo: &Topology) -> Result<Policy> {
+    let table = penalty_table(&config.penalty, topo)?;
+    let matrix = PenaltyMatrix::new(&table, topo);
+    for line in table.describe() {
+        info!("{line}");
+    }
+    for note in &matrix.notes {
+        warn!("{note}");
+    }
+    Ok(Policy {
+        slice: config.slice,
+        age: MAX_AGE,
+        migrate: config.migrate,
+        fixed: config.fixed,
+        max_turns: MAX_TURNS,
+        fill_q10: table.warmth.fill_share.value.raw(),
+        warm_ns_per_kib: table.warmth.ns_per_kib.value,
+        decay: DecayTable::new(&table.warmth, topo),
+        hysteresis: Hysteresis::defaults(),
+        matrix,
+    })
+}
+
+/// A line of `--json`.
+#[derive(Serialize)]
+#[serde(tag = "what", rename_all = "snake_case")]
+enum JsonLine<'a> {
+    Stats(&'a Delta),
+    Report { counters: &'a Counters, unanswered: i64, llcs: &'a [LlcSnapshot] },
+}
+
+/// Print to standard output; a reader that has gone away is no reason to stop scheduling.
+fn print(text: &str) {
+    let mut out = std::io::stdout().lock();
+    if let Err(err) = out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        warn!("standard output: {err}");
+    }
+}
+
+fn print_json(line: &JsonLine) {
+    match serde_json::to_string(line) {
+        Ok(text) => print(&(text + "\n")),
+        Err(err) => warn!("statistics cannot be written as JSON: {err}"),
+    }
+}
+
+/// A loaded and attached scheduler.
+struct Scheduler<'obj> {
+    topo: Topology,
+    policy: Policy,
+    skel: MainSkel<'obj>,
+    link: Option<Link>,
+}
+
+impl<'obj> Scheduler<'obj> {
+    /// Open, configure, load and attach.
+    fn start(
+        config: &Config,
+        object: &'obj mut MaybeUninit<OpenObject>,
+    ) -> Result<Scheduler<'obj>> {
+        let topo = Topology::from_sysfs(None)?;
+        for warning in &topo.warnings {
+            warn!("{warning}");
+        }
+        let policy = make_policy(config, &topo)?;
+        let mut builder = MainSkelBuilder::default();
+        builder.obj_builder.debug(config.verbose > 1);
+        let open_opts = config.libbpf.clone().into_bpf_open_opts();
+        let mut open = scx_ops_open!(builder, object, toll_ops, open_opts)?;
+        open.struct_ops.toll_ops_mut().exit_dump_len = config.exit_dump_len;
+        let rodata = open
+            .maps
+            .rodata_data
+            .as_mut()
+            .ok_or_else(|| anyhow!("the BPF object has no rodata"))?;
+        set_machine(rodata, &topo);
+        let nr_llcs = topo.llcs.len() as u32;
+        open.maps.toll_cpus.set_max_entries(topo.nr_cpu_ids() as u32)?;
+        open.maps.toll_llcs.set_max_entries(nr_llcs)?;
+        open.maps.toll_masks.set_max_entries(nr_llcs)?;
+        open.maps.toll_gates.set_max_entries(nr_llcs * nr_llcs)?;
+        let skel = scx_ops_load!(open, toll_ops, uei)?;
+        write_machine(&skel, &topo)?;
+        let mut sched = Scheduler { topo, policy, skel, link: None };
+        sched.write_policy()?;
+        sched.attach()?;
+        info!("scheduling {} CPUs in {nr_llcs} LLCs", sched.topo.cpus.len());
+        Ok(sched)
+    }
+
+    fn attach(&mut self) -> Result<()> {
+        let skel = &mut self.skel;
+        self.link = Some(scx_ops_attach!(skel, toll_ops)?);
+        Ok(())
+    }
+
+    /// Put the policy in force, and return its version.
+    fn write_policy(&mut self) -> Result<u64> {
+        let maps = &mut self.skel.maps;
+        let version = policy_version(&mut maps.bss_data)?;
+        let mut writer = PolicyWriter::new(&maps.toll_policies, version);
+        writer.write(&self.policy, &self.topo)
+    }
+
+    fn snapshot(&mut self) -> Result<Snapshot> {
+        let maps = &mut self.skel.maps;
+        let version = policy_version(&mut maps.bss_data)?.load(Ordering::Acquire);
+        stats::read(&self.topo, &maps.toll_cpus, &maps.toll_llcs, version, self.policy.slice.get())
+    }
+
+    /// Print statistics until a signal comes or the kernel ends the scheduler.
+    fn watch(&mut self, config: &Config, stop: &AtomicBool) -> Result<()> {
+        let mut last = self.snapshot()?;
+        while !stop.load(Ordering::Relaxed) && !uei_exited!(&self.skel, uei) {
+            let wait = match config.stats {
+                Some(every) => (last.at + every).saturating_duration_since(Instant::now()),
+                None => POLL,
+            };
+            std::thread::sleep(wait.min(POLL));
+            let Some(every) = config.stats else { continue };
+            if last.at.elapsed() < every {
+                continue;
+            }
+            let now = self.snapshot()?;
+            let delta = Delta::between(&last, &now);
+            if config.json {
+                print_json(&JsonLine::Stats(&delta));
+            } else {
+                print(&text::stats_block(&delta));
+            }
+            last = now;
+        }
+        Ok(())
+    }
+
+    /// Detach, print the exit report, and say why it ended.
+    fn finish(mut self, config: &Config) -> Result<UserExitInfo> {
+        drop(self.link.take());
+        let exit = uei_report!(&self.skel, uei);
+        let last = self.snapshot()?;
+        if config.json {
+            print_json(&JsonLine::Report {
+                counters: &last.counters,
+                unanswered: last.counters.unanswered(),
+                llcs: &last.llcs,
+            });
+        } else {
+            print(&text::exit_report(&last.counters, &last.llcs));
+        }
+        exit
+    }
+}
+
+/// The version variable that BPF reads, as an atomic.
+fn policy_version<'a>(bss: &'a mut Option<&mut types::bss>) -> Result<&'a AtomicU64> {
+    let bss = bss.as_mut().ok_or_else(|| anyhow!("the BPF object has no bss"))?;
+    // SAFETY: the variable is 8-byte aligned in memory that the kernel maps for
+    // as long as the skeleton lives, and BPF only reads it.
+    Ok(unsafe { AtomicU64::from_ptr(&raw mut bss.toll_policy_version) })
+}
+
+/// The machine as constants of the BPF object.
+fn set_machine(rodata: &mut types::rodata, topo: &Topology) {
+    let no_llc = types::toll_limits::TOLL_MAX_LLCS.0 as u16;
+    rodata.toll_nr_llcs = topo.llcs.len() as u32;
+    rodata.toll_nr_cpu_ids = topo.nr_cpu_ids() as u32;
+    rodata.toll_nr_cpus = topo.cpus.len() as u32;
+    rodata.toll_cpu_llc.fill(no_llc);
+    for cpu in &topo.cpus {
+        rodata.toll_cpu_llc[cpu.id.index()] = cpu.llc.0 as u16;
+    }
+    for llc in &topo.llcs {
+        rodata.toll_llc_node[llc.id.index()] = llc.node.0 as u8;
+        for (rank, to) in topo.outward(llc.id).into_iter().enumerate() {
+            rodata.toll_outward[llc.id.index()][rank] = to.0 as u8;
+        }
+    }
+}
+
+/// What of the machine stands in maps: each LLC's size, each CPU's LLC.
+fn write_machine(skel: &MainSkel, topo: &Topology) -> Result<()> {
+    for llc in &topo.llcs {
+        let cpus = llc.cpus.len() as u32;
+        stats::write_llc(
+            &skel.maps.toll_llcs,
+            llc.id,
+            types::toll_llc {
+                share_kib: u64::from(llc.cache_kib / cpus.max(1)),
+                nr_cpus: cpus,
+                node: llc.node.0,
+                ..types::toll_llc::default()
+            },
+        )?;
+    }
+    for cpu in &topo.cpus {
+        let entry = types::toll_cpu { llc: cpu.llc.0, ..types::toll_cpu::default() };
+        stats::write_cpu(&skel.maps.toll_cpus, cpu.id, entry)?;
+    }
+    Ok(())
+}

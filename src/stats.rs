@@ -1,0 +1,336 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//! Counters of the BPF half → [`Snapshot`], and what happened between two of them.
+
+use crate::bpf::types;
+use crate::topology::{Level, Topology};
+use crate::units::{CpuId, LlcId};
+use anyhow::{Context, Result, bail};
+use libbpf_rs::{MapCore, MapFlags};
+use serde::Serialize;
+use std::collections::BTreeMap;
+use std::time::Instant;
+
+/// Which callback asked for a move, as `enum toll_kind`; the last is not a question.
+pub const KINDS: [&str; 4] = ["place", "push", "pull", "other"];
+/// How a decision ended, as `enum toll_verdict`.
+pub const VERDICTS: [&str; 7] =
+    ["applied", "applied_aged", "not_worth", "hysteresis", "affinity", "nothing", "raced"];
+/// How many of [`VERDICTS`] are moves.
+pub const NR_APPLIED: usize = 2;
+/// How many of [`KINDS`] ask questions.
+pub const NR_ASKING: usize = 3;
+
+const NR_LEVELS: usize = Level::ALL.len();
+
+#[repr(transparent)]
+#[derive(Default)]
+struct CpuBytes(types::toll_cpu);
+#[repr(transparent)]
+#[derive(Default)]
+struct LlcBytes(types::toll_llc);
+
+// SAFETY: the generated structs are `repr(C)`, made of integers only, and every
+// bit pattern is a valid value.
+unsafe impl plain::Plain for CpuBytes {}
+// SAFETY: as above.
+unsafe impl plain::Plain for LlcBytes {}
+
+/// One LLC at one instant.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct LlcSnapshot {
+    /// Node that the LLC belongs to.
+    pub node: u32,
+    /// CPUs of the LLC.
+    pub cpus: u32,
+    /// Expected run time of what waits, in ns.
+    pub queued_ns: u64,
+    /// Tasks in the LLC's queue.
+    pub queued: u64,
+    /// Tasks that run.
+    pub running: u64,
+    /// CPUs that are idle.
+    pub idle: u64,
+    /// Time that a task added now would wait, in ns.
+    pub wait_ns: u64,
+    /// CPU time used since the start, in ns.
+    pub busy_ns: u64,
+}
+
+/// Everything that is counted, summed over the CPUs.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct Counters {
+    /// Tasks that woke up.
+    pub wakes: u64,
+    /// Forked tasks that found no idle CPU in their parent's LLC.
+    pub births: u64,
+    /// … and were started in another LLC.
+    pub births_away: u64,
+    /// Idle CPUs woken by a tick because a queue paid.
+    pub kicks: u64,
+    /// Turns that went through a CPU's own queue.
+    pub pinned: u64,
+    /// Time from enqueue to running, summed, in ns.
+    pub wait_ns: u64,
+    /// … over so many turns.
+    pub waits: u64,
+    /// Decisions that were asked for, by kind and level.
+    pub asked: [[u64; NR_LEVELS]; NR_ASKING],
+    /// How they ended, by kind, level and verdict.
+    pub verdicts: [[[u64; VERDICTS.len()]; NR_LEVELS]; NR_ASKING],
+    /// Tasks that really ran on another CPU than before, by kind and level.
+    pub landed: [[u64; NR_LEVELS]; KINDS.len()],
+}
+
+/// The state of the scheduler at one instant.
+#[derive(Debug, Clone)]
+pub struct Snapshot {
+    /// When it was taken.
+    pub at: Instant,
+    /// Version of the policy in force.
+    pub policy_version: u64,
+    /// Sums over all CPUs since the start.
+    pub counters: Counters,
+    /// By LLC number.
+    pub llcs: Vec<LlcSnapshot>,
+}
+
+/// What happened between two snapshots.
+#[derive(Debug, Clone, Serialize)]
+pub struct Delta {
+    /// Length of the interval, in seconds.
+    pub seconds: f64,
+    /// Version of the policy at its end.
+    pub policy_version: u64,
+    /// What was counted in between.
+    pub counters: Counters,
+    /// State at its end.
+    pub llcs: Vec<LlcSnapshot>,
+    /// Share of each LLC's capacity that was used, 0 to 1.
+    pub load: Vec<f64>,
+}
+
+fn add(to: &mut [u64], from: &[u64]) {
+    for (to, from) in to.iter_mut().zip(from) {
+        *to += from;
+    }
+}
+
+fn sub<const N: usize>(from: &mut [u64; N], what: &[u64; N]) {
+    for (from, what) in from.iter_mut().zip(what) {
+        *from = from.saturating_sub(*what);
+    }
+}
+
+impl Counters {
+    fn add_cpu(&mut self, cpu: &types::toll_cpu) {
+        self.wakes += cpu.nr_wakes;
+        self.births += cpu.nr_births;
+        self.births_away += cpu.nr_births_away;
+        self.kicks += cpu.nr_kicks;
+        self.pinned += cpu.nr_pinned;
+        self.wait_ns += cpu.wait_ns;
+        self.waits += cpu.nr_waits;
+        for kind in 0..NR_ASKING {
+            add(&mut self.asked[kind], &cpu.asked[kind]);
+            for level in 0..NR_LEVELS {
+                add(&mut self.verdicts[kind][level], &cpu.verdicts[kind][level]);
+            }
+        }
+        for kind in 0..KINDS.len() {
+            add(&mut self.landed[kind], &cpu.landed[kind]);
+        }
+    }
+
+    /// What was counted since `before`.
+    pub fn since(&self, before: &Counters) -> Counters {
+        let mut delta = self.clone();
+        delta.wakes = delta.wakes.saturating_sub(before.wakes);
+        delta.births = delta.births.saturating_sub(before.births);
+        delta.births_away = delta.births_away.saturating_sub(before.births_away);
+        delta.kicks = delta.kicks.saturating_sub(before.kicks);
+        delta.pinned = delta.pinned.saturating_sub(before.pinned);
+        delta.wait_ns = delta.wait_ns.saturating_sub(before.wait_ns);
+        delta.waits = delta.waits.saturating_sub(before.waits);
+        for kind in 0..NR_ASKING {
+            sub(&mut delta.asked[kind], &before.asked[kind]);
+            for level in 0..NR_LEVELS {
+                sub(&mut delta.verdicts[kind][level], &before.verdicts[kind][level]);
+            }
+        }
+        for kind in 0..KINDS.len() {
+            sub(&mut delta.landed[kind], &before.landed[kind]);
+        }
+        delta
+    }
+
+    /// Decisions asked minus decisions answered, over all kinds and levels: 0
+    /// unless one is under way right now.
+    pub fn unanswered(&self) -> i64 {
+        let asked: u64 = self.asked.iter().flatten().sum();
+        let answered: u64 = self.verdicts.iter().flatten().flatten().sum();
+        asked as i64 - answered as i64
+    }
+
+    /// Moves that were decided, by kind and level.
+    pub fn applied(&self, kind: usize, level: Level) -> u64 {
+        self.verdicts[kind][level.index()][..NR_APPLIED].iter().sum()
+    }
+
+    /// How often the decisions between LLCs ended with each verdict.
+    pub fn by_verdict(&self) -> BTreeMap<&'static str, u64> {
+        let mut sums = BTreeMap::new();
+        for kind in &self.verdicts {
+            for level in [Level::Llc, Level::Node] {
+                for (verdict, count) in VERDICTS.iter().zip(&kind[level.index()]) {
+                    *sums.entry(*verdict).or_insert(0) += count;
+                }
+            }
+        }
+        sums
+    }
+
+    /// Mean time from enqueue to running, in ns.
+    pub fn mean_wait_ns(&self) -> u64 {
+        self.wait_ns.checked_div(self.waits).unwrap_or(0)
+    }
+}
+
+impl Delta {
+    /// What happened from `before` to `after`.
+    pub fn between(before: &Snapshot, after: &Snapshot) -> Delta {
+        let elapsed = after.at.duration_since(before.at);
+        let load = before.llcs.iter().zip(&after.llcs).map(|(before, after)| {
+            let used = after.busy_ns.saturating_sub(before.busy_ns) as f64;
+            let capacity = elapsed.as_nanos() as f64 * f64::from(after.cpus);
+            if capacity > 0.0 { (used / capacity).min(1.0) } else { 0.0 }
+        });
+        Delta {
+            seconds: elapsed.as_secs_f64(),
+            policy_version: after.policy_version,
+            counters: after.counters.since(&before.counters),
+            llcs: after.llcs.clone(),
+            load: load.collect(),
+        }
+    }
+}
+
+/// Read entry `key` of an array map into `out`.
+fn read_entry<T: plain::Plain>(map: &impl MapCore, key: u32, out: &mut T) -> Result<()> {
+    let name = || map.name().to_string_lossy().into_owned();
+    let bytes = map
+        .lookup(&key.to_ne_bytes(), MapFlags::ANY)
+        .with_context(|| format!("entry {key} of {} cannot be read", name()))?;
+    let Some(bytes) = bytes else { bail!("{} has no entry {key}", name()) };
+    out.copy_from_bytes(&bytes)
+        .map_err(|_| anyhow::anyhow!("entry {key} of {} is {} bytes short", name(), bytes.len()))
+}
+
+/// Set the entry of `llc` before the scheduler is attached.
+///
+/// # Errors
+/// When the kernel refuses the write.
+pub fn write_llc(map: &impl MapCore, llc: LlcId, entry: types::toll_llc) -> Result<()> {
+    write_entry(map, llc.0, &LlcBytes(entry))
+}
+
+/// Set the entry of `cpu` before the scheduler is attached.
+///
+/// # Errors
+/// When the kernel refuses the write.
+pub fn write_cpu(map: &impl MapCore, cpu: CpuId, entry: types::toll_cpu) -> Result<()> {
+    write_entry(map, cpu.0, &CpuBytes(entry))
+}
+
+fn write_entry<T: plain::Plain>(map: &impl MapCore, key: u32, value: &T) -> Result<()> {
+    // SAFETY: `T: Plain` has no padding that is not a field and no pointers.
+    let bytes = unsafe { plain::as_bytes(value) };
+    map.update(&key.to_ne_bytes(), bytes, MapFlags::ANY).with_context(|| {
+        format!("entry {key} of {} cannot be written", map.name().to_string_lossy())
+    })
+}
+
+/// Take a snapshot. CPUs count on while they are read, so sums over CPUs can be
+/// off by what happened meanwhile; at rest they are exact.
+///
+/// # Errors
+/// When a map cannot be read.
+pub fn read(
+    topo: &Topology,
+    cpus: &impl MapCore,
+    llcs: &impl MapCore,
+    policy_version: u64,
+    slice_ns: u64,
+) -> Result<Snapshot> {
+    let mut counters = Counters::default();
+    for cpu in &topo.cpus {
+        let mut entry = CpuBytes::default();
+        read_entry(cpus, cpu.id.0, &mut entry)?;
+        counters.add_cpu(&entry.0);
+    }
+    let now_ns = monotonic_ns();
+    let mut snapshots = Vec::with_capacity(topo.llcs.len());
+    for llc in &topo.llcs {
+        let mut entry = LlcBytes::default();
+        read_entry(llcs, llc.id.0, &mut entry)?;
+        snapshots.push(llc_snapshot(&entry.0, now_ns, slice_ns));
+    }
+    Ok(Snapshot { at: Instant::now(), policy_version, counters, llcs: snapshots })
+}
+
+fn llc_snapshot(llc: &types::toll_llc, now_ns: u64, slice_ns: u64) -> LlcSnapshot {
+    use crate::model::decide;
+    let need = decide::running_need(llc.end_sum_ns, llc.nr_running, now_ns, slice_ns);
+    let wait = if llc.nr_idle > 0 { 0 } else { decide::wait(llc.queued_ns, need, llc.nr_cpus) };
+    LlcSnapshot {
+        node: llc.node,
+        cpus: llc.nr_cpus,
+        queued_ns: llc.queued_ns,
+        queued: llc.nr_queued,
+        running: llc.nr_running,
+        idle: llc.nr_idle,
+        wait_ns: wait,
+        busy_ns: llc.busy_ns,
+    }
+}
+
+/// The clock that the kernel's scheduler reads too, in ns.
+fn monotonic_ns() -> u64 {
+    let mut now = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: `now` is a valid place for the answer.
+    unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC, &mut now) };
+    now.tv_sec as u64 * 1_000_000_000 + now.tv_nsec as u64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_those_of_the_header() {
+        let kinds = [
+            types::toll_kind::TOLL_KIND_PLACE,
+            types::toll_kind::TOLL_KIND_PUSH,
+            types::toll_kind::TOLL_KIND_PULL,
+            types::toll_kind::TOLL_KIND_OTHER,
+        ];
+        assert_eq!(kinds.map(|k| k.0), [0, 1, 2, 3]);
+        assert_eq!(types::toll_kind::TOLL_NR_KINDS.0 as usize, NR_ASKING);
+        assert_eq!(types::toll_verdict::TOLL_NR_VERDICTS.0 as usize, VERDICTS.len());
+        assert_eq!(types::toll_verdict::TOLL_APPLIED_AGED.0 as usize, NR_APPLIED - 1);
+        assert_eq!(types::toll_verdict::TOLL_RACED.0 as usize, VERDICTS.len() - 1);
+        assert_eq!(types::toll_level::TOLL_NR_LEVELS.0 as usize, NR_LEVELS);
+    }
+
+    #[test]
+    fn a_delta_is_what_happened_in_between() {
+        let mut before = Counters { wakes: 3, ..Counters::default() };
+        before.asked[1][2] = 5;
+        let mut after = before.clone();
+        after.wakes = 10;
+        after.asked[1][2] = 6;
+        after.verdicts[1][2][0] = 1;
+        let delta = after.since(&before);
+        assert_eq!((delta.wakes, delta.asked[1][2], delta.unanswered()), (7, 1, 0));
+        assert_eq!(delta.applied(1, Level::Node), 1);
+    }
+}

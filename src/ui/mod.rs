@@ -1,0 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//! What a person reads. Nothing is computed here, only laid out.
+
+pub mod text;

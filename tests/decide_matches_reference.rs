@@ -1,0 +1,244 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//! Every formula of `src/bpf/decide.h`, compiled for the host, gives the same result as its
+//! independent statement in `src/model/decide.rs`, whatever the input.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod decide_inputs;
+
+use decide_inputs::{any_i64, any_u32, any_u64};
+use proptest::prelude::*;
+use scx_toll::ffi::{self, Limit};
+use scx_toll::model::decide::{self as reference, GATE_STALE, Migrate};
+use scx_toll::model::{Hysteresis, warmth};
+use scx_toll::topology::Level;
+use scx_toll::units::{FACTOR_MAX, MAX_CPUS, MAX_LLCS, MAX_NODES, Ns, Q10_ONE};
+
+/// A decay table of any content: BPF bounds the entries, nobody promises that they fall.
+fn any_table() -> impl Strategy<Value = [u32; warmth::DECAY_LEN]> {
+    prop::collection::vec(any_u32(), warmth::DECAY_LEN)
+        .prop_map(|entries| entries.try_into().unwrap())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(4096))]
+
+    #[test]
+    fn running_need(end_sum in any_u64(), nr in any_u64(), now in any_u64(), slice in any_u64()) {
+        prop_assert_eq!(
+            ffi::running_need(end_sum, nr, now, slice),
+            reference::running_need(end_sum, nr, now, slice)
+        );
+    }
+
+    /// The same with sums as they occur: ends near now, on a clock that is about to wrap.
+    #[test]
+    fn running_need_of_real_tasks(
+        now in prop_oneof![any::<u64>(), Just(u64::MAX), Just(0)],
+        left in prop::collection::vec(-50_000_000..50_000_000i64, 0..20),
+        slice in 0..30_000_000u64,
+    ) {
+        let end_sum = left.iter().fold(0u64, |sum, &left| {
+            sum.wrapping_add(now.wrapping_add_signed(left))
+        });
+        let need = ffi::running_need(end_sum, left.len() as u64, now, slice);
+        let most = left.len() as u64 * slice;
+        prop_assert_eq!(need, (left.iter().sum::<i64>().max(0) as u64).min(most));
+        prop_assert_eq!(need, reference::running_need(end_sum, left.len() as u64, now, slice));
+    }
+
+    #[test]
+    fn wait(ahead in any_u64(), need in any_u64(), nr_cpus in any_u32()) {
+        prop_assert_eq!(ffi::wait(ahead, need, nr_cpus), reference::wait(ahead, need, nr_cpus));
+    }
+
+    #[test]
+    fn turns(expect in any_u64(), slice in any_u64(), most in any_u32()) {
+        prop_assert_eq!(ffi::turns(expect, slice, most), reference::turns(expect, slice, most));
+    }
+
+    #[test]
+    fn gain(from in any_u64(), to in any_u64(), turns in any_u32()) {
+        prop_assert_eq!(ffi::gain(from, to, turns), reference::gain(from, to, turns));
+    }
+
+    #[test]
+    fn warm_grow(warm in any_u64(), run in any_u64(), fill in any_u32(), cap in any_u64()) {
+        prop_assert_eq!(
+            ffi::warm_grow(warm, run, fill, cap),
+            reference::warm_grow(warm, run, fill, cap)
+        );
+    }
+
+    #[test]
+    fn warm_left(
+        warm in any_u64(),
+        others in any_u64(),
+        table in any_table(),
+        step in any_u64(),
+    ) {
+        prop_assert_eq!(
+            ffi::warm_left(warm, others, &table, step),
+            reference::warm_left(warm, others, &table, step)
+        );
+    }
+
+    /// The same within the table, which random steps rarely hit.
+    #[test]
+    fn warm_left_within_the_table(
+        warm in any_u64(),
+        table in any_table(),
+        step in 1..10_000_000u64,
+        steps in 0..70u64,
+        rest in any::<prop::sample::Index>(),
+    ) {
+        let others = steps * step + rest.index(step as usize) as u64;
+        let left = ffi::warm_left(warm, others, &table, step);
+        prop_assert_eq!(left, reference::warm_left(warm, others, &table, step));
+        prop_assert!(steps < 64 || left == 0);
+    }
+
+    #[test]
+    fn refill(from in any_u64(), to in any_u64(), factor in any_u32()) {
+        prop_assert_eq!(ffi::refill(from, to, factor), reference::refill(from, to, factor));
+    }
+
+    #[test]
+    fn remote(expect in any_u64(), there in any_u32(), here in any_u32()) {
+        prop_assert_eq!(ffi::remote(expect, there, here), reference::remote(expect, there, here));
+    }
+
+    #[test]
+    fn penalty(hop in any_u64(), refill in any_i64(), remote in any_i64(), price in any_u32()) {
+        prop_assert_eq!(
+            ffi::penalty(hop, refill, remote, price),
+            reference::penalty(hop, refill, remote, price)
+        );
+    }
+
+    #[test]
+    fn worth(gain in any_i64(), penalty in any_i64(), fixed in any_u64(), unknown in 4..u32::MAX) {
+        for mode in [Migrate::Toll, Migrate::Always, Migrate::Never, Migrate::Fixed] {
+            prop_assert_eq!(
+                ffi::worth(mode as u32, gain, penalty, fixed),
+                reference::worth(mode, gain, penalty, fixed),
+                "{:?}", mode
+            );
+        }
+        let rule = reference::worth(Migrate::Toll, gain, penalty, fixed);
+        prop_assert_eq!(ffi::worth(unknown, gain, penalty, fixed), rule);
+    }
+
+    #[test]
+    fn average(avg in any_u64(), sample in any_u64()) {
+        prop_assert_eq!(ffi::average(avg, sample), reference::average(avg, sample));
+    }
+
+    #[test]
+    fn expectations(avg in any_u64(), run in any_u64(), slice in any_u64()) {
+        prop_assert_eq!(
+            ffi::expect_turn(avg, run, slice),
+            reference::expect_turn(avg, run, slice)
+        );
+        prop_assert_eq!(ffi::expect_stay(avg, run), reference::expect_stay(avg, run));
+    }
+}
+
+/// One look at an imbalance: how much later than the last, and how large the gain is.
+#[derive(Debug, Clone)]
+struct Look {
+    after_ns: u64,
+    gain_ns: i64,
+}
+
+/// A gate and a history of looks at it, crowded around the gate's own thresholds and times.
+fn any_history() -> impl Strategy<Value = (Hysteresis, Vec<Look>)> {
+    let threshold = || prop_oneof![Just(0), 1..5_000_000u64, Just(Ns::MAX.get())];
+    (threshold(), threshold(), threshold()).prop_flat_map(|(a, b, hold)| {
+        let (open, close) = (a.max(b), a.min(b));
+        let thresholds = Hysteresis::new(Ns::new(open), Ns::new(close), Ns::new(hold)).unwrap();
+        let stale = hold + GATE_STALE.get();
+        let after =
+            prop_oneof![0..3u64, 0..=hold, hold.saturating_sub(1)..hold + 2, stale - 1..stale + 2];
+        let around = |at: u64| (-1..=1i64).prop_map(move |by| at as i64 + by);
+        let gain = prop_oneof![
+            2 => around(open),
+            2 => around(close),
+            1 => around(0),
+            2 => open as i64..=open as i64 * 2 + 10,
+            1 => any_i64(),
+        ];
+        let look = (after, gain).prop_map(|(after_ns, gain_ns)| Look { after_ns, gain_ns });
+        (Just(thresholds), prop::collection::vec(look, 1..60))
+    })
+}
+
+/// Apply one look to both and compare the verdicts and the states after it.
+fn look_at_both(
+    kernel: &mut ffi::Gate,
+    model: &mut reference::Gate,
+    thresholds: &Hysteresis,
+    now: u64,
+    gain: i64,
+) -> Result<(), TestCaseError> {
+    let Hysteresis { open, close, hold } = *thresholds;
+    let passed = kernel.pass(gain, now, open.get(), close.get(), hold.get());
+    prop_assert_eq!(passed, model.pass(gain, now, thresholds), "gain {} at {}", gain, now);
+    prop_assert_eq!(kernel.since_at, model.since_ns.unwrap_or(0));
+    prop_assert_eq!(kernel.seen_at, model.seen_ns);
+    Ok(())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(2048))]
+
+    #[test]
+    fn gate((thresholds, history) in any_history(), start in prop_oneof![1..100u64, 1..1u64 << 62]) {
+        let (mut kernel, mut model) = (ffi::Gate::default(), reference::Gate::default());
+        let mut now = start;
+        for Look { after_ns, gain_ns } in history {
+            now += after_ns;
+            look_at_both(&mut kernel, &mut model, &thresholds, now, gain_ns)?;
+        }
+    }
+
+    /// CPUs read their clocks a little apart, so a look may seem to come before the last one.
+    #[test]
+    #[ignore = "decide.h subtracts clocks modulo 2^64: an earlier `now` reads as ages later"]
+    fn gate_with_clocks_that_differ(
+        (thresholds, history) in any_history(),
+        skews in prop::collection::vec(0..100_000u64, 60),
+    ) {
+        let (mut kernel, mut model) = (ffi::Gate::default(), reference::Gate::default());
+        let mut now = 1_000_000;
+        for (Look { after_ns, gain_ns }, skew) in history.into_iter().zip(skews) {
+            now += after_ns;
+            look_at_both(&mut kernel, &mut model, &thresholds, now - skew, gain_ns)?;
+        }
+    }
+}
+
+#[test]
+fn the_numbers_of_the_headers_are_stated_once_more_without_error() {
+    let numbers = [
+        (Limit::MaxCpus, MAX_CPUS as u64),
+        (Limit::MaxLlcs, MAX_LLCS as u64),
+        (Limit::MaxNodes, MAX_NODES as u64),
+        (Limit::DecayLen, warmth::DECAY_LEN as u64),
+        (Limit::DecayLen, ffi::DECAY_LEN as u64),
+        (Limit::NsMax, Ns::MAX.get()),
+        (Limit::FactorMax, u64::from(FACTOR_MAX)),
+        (Limit::Q10One, u64::from(Q10_ONE)),
+        (Limit::GateStaleNs, GATE_STALE.get()),
+        (Limit::LevelCore, Level::Core as u64),
+        (Limit::LevelLlc, Level::Llc as u64),
+        (Limit::LevelNode, Level::Node as u64),
+        (Limit::MigrateToll, Migrate::Toll as u64),
+        (Limit::MigrateAlways, Migrate::Always as u64),
+        (Limit::MigrateNever, Migrate::Never as u64),
+        (Limit::MigrateFixed, Migrate::Fixed as u64),
+    ];
+    for (limit, ours) in numbers {
+        assert_eq!(ffi::limit(limit), ours, "{limit:?}");
+    }
+}

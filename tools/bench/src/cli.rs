@@ -1,0 +1,167 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//! What the user types.
+
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::cpus::CpuSet;
+
+/// The longest run, a day; times of moves are kept in 48 bits of nanoseconds.
+const MAX_SECONDS: f64 = 86_400.0;
+const MAX_TASKS: u64 = 4096;
+
+/// Loads for a scheduler, and what they saw as key=value lines on stdout.
+///
+/// Work is counted in CPU time. SIGINT and SIGTERM end a run early; the results are printed all the
+/// same.
+#[derive(Debug, Parser)]
+#[command(name = "tollwork", version)]
+pub struct Cli {
+    /// The load to run.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// The loads.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Endless busy tasks, released at one instant: how fast they spread, how fairly they are served
+    Hogs(HogsArgs),
+    /// A mixed load: hogs, sleepers, pairs over pipes, forks, bursts
+    Mixed(MixedArgs),
+    /// A light mixed load plus crowds released on one LLC or node, so that pushes and pulls happen
+    Demo(DemoArgs),
+    /// Forks, execs, context switches, and random changes of affinity, nice and policy
+    Storm(StormArgs),
+    /// Workers that count; fails if one made no progress in the last second
+    Count(CountArgs),
+    /// Do nothing; what `storm` executes
+    #[command(hide = true)]
+    Noop,
+}
+
+/// Arguments of `hogs`.
+#[derive(Args, Debug)]
+pub struct HogsArgs {
+    /// Number of hogs
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=MAX_TASKS))]
+    pub n: u64,
+    /// Seconds from the release to the end
+    #[arg(long, value_name = "S", value_parser = parse_seconds)]
+    pub seconds: Duration,
+    /// Confine all hogs to these CPUs until each has run there, then release them to all CPUs
+    #[arg(long, value_name = "CPULIST", value_parser = parse_cpus)]
+    pub start_on: Option<Box<CpuSet>>,
+    /// Processes instead of threads
+    #[arg(long)]
+    pub processes: bool,
+}
+
+/// Arguments of `mixed`.
+#[derive(Args, Debug)]
+pub struct MixedArgs {
+    /// Seconds to run
+    #[arg(long, value_name = "S", value_parser = parse_seconds)]
+    pub seconds: Duration,
+    /// Seed of all random draws
+    #[arg(long, value_name = "X", default_value_t = 1)]
+    pub seed: u64,
+    /// Size of the load as a multiple of what suits the number of CPUs
+    #[arg(long, value_name = "K", default_value_t = 1.0, value_parser = parse_scale)]
+    pub scale: f64,
+}
+
+/// Arguments of `demo`.
+#[derive(Args, Debug)]
+pub struct DemoArgs {
+    /// Seconds to run; a phase takes two
+    #[arg(long, value_name = "S", value_parser = parse_seconds)]
+    pub seconds: Duration,
+    /// Seed of all random draws
+    #[arg(long, value_name = "X", default_value_t = 1)]
+    pub seed: u64,
+}
+
+/// Arguments of `storm`.
+#[derive(Args, Debug)]
+pub struct StormArgs {
+    /// Seconds to run
+    #[arg(long, value_name = "S", value_parser = parse_seconds)]
+    pub seconds: Duration,
+    /// Seed of all random draws
+    #[arg(long, value_name = "X", default_value_t = 1)]
+    pub seed: u64,
+}
+
+/// Arguments of `count`.
+#[derive(Args, Debug)]
+pub struct CountArgs {
+    /// Seconds to run
+    #[arg(long, value_name = "S", value_parser = parse_seconds)]
+    pub seconds: Duration,
+    /// Number of workers
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=MAX_TASKS))]
+    pub n: u64,
+}
+
+fn parse_seconds(text: &str) -> Result<Duration, String> {
+    match text.parse::<f64>() {
+        Ok(seconds) if seconds > 0.0 && seconds <= MAX_SECONDS => {
+            Ok(Duration::from_secs_f64(seconds))
+        }
+        _ => Err(format!("expected seconds above 0 and up to {MAX_SECONDS}")),
+    }
+}
+
+fn parse_scale(text: &str) -> Result<f64, String> {
+    const MAX_SCALE: f64 = 64.0;
+    match text.parse::<f64>() {
+        Ok(scale) if scale > 0.0 && scale <= MAX_SCALE => Ok(scale),
+        _ => Err(format!("expected a factor above 0 and up to {MAX_SCALE}")),
+    }
+}
+
+fn parse_cpus(text: &str) -> Result<Box<CpuSet>, String> {
+    let cpus: CpuSet = text.parse().map_err(|error: crate::cpus::BadCpuList| error.to_string())?;
+    match cpus.is_empty() {
+        true => Err("expected at least one CPU, such as 0-3,8".into()),
+        false => Ok(Box::new(cpus)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn hogs_are_read() {
+        let line = "tollwork hogs --n 9 --seconds 1.5 --start-on 0-1";
+        let cli = Cli::try_parse_from(line.split(' ')).expect("parse");
+        let Command::Hogs(args) = cli.command else {
+            panic!("not hogs");
+        };
+        assert_eq!((args.n, args.seconds), (9, Duration::from_millis(1500)));
+        assert_eq!(args.start_on.expect("start_on").to_string(), "0-1");
+    }
+
+    #[test]
+    fn senseless_values_are_refused() {
+        for line in [
+            "tollwork hogs --n 0 --seconds 1",
+            "tollwork hogs --n 1 --seconds 0",
+            "tollwork hogs --n 1 --seconds nan",
+            "tollwork hogs --n 1 --seconds 1 --start-on 3-1",
+            "tollwork mixed --seconds 1 --scale -2",
+            "tollwork count --seconds 1",
+        ] {
+            assert!(Cli::try_parse_from(line.split(' ')).is_err(), "{line}");
+        }
+    }
+}

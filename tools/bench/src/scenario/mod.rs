@@ -1,0 +1,58 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//! The loads, one module each, and what they share.
+//!
+//! | module | load |
+//! |---|---|
+//! | [`hogs`] | busy tasks released at one instant |
+//! | [`mixed`] | hogs, sleepers, pairs, forks and bursts together |
+//! | [`demo`] | a light mixed load plus crowds that must spread |
+//! | [`storm`] | everything that changes a task, at random |
+//! | [`count`] | workers whose progress is checked |
+//!
+//! [`crew`] holds the hogs that [`hogs`] and [`demo`] release, [`spread`] the pure calculation of
+//! when they were spread.
+
+pub mod count;
+pub mod crew;
+pub mod demo;
+pub mod hogs;
+pub mod mixed;
+pub mod spread;
+pub mod storm;
+
+use anyhow::Result;
+
+use crate::cli::Command;
+use crate::report::Report;
+use crate::run;
+
+/// What a run gives back: results, and a fault if the run itself found one.
+#[derive(Debug)]
+pub struct Outcome {
+    /// The results, to be printed in any case.
+    pub report: Report,
+    /// One sentence on what the run found wrong; the exit status is then 1.
+    pub fault: Option<String>,
+}
+
+impl From<Report> for Outcome {
+    fn from(report: Report) -> Self {
+        Self { report, fault: None }
+    }
+}
+
+/// Run `command` to its end.
+pub fn run(command: &Command) -> Result<Outcome> {
+    if matches!(command, Command::Noop) {
+        return Ok(Report::new().into());
+    }
+    run::block_end_signals()?;
+    match command {
+        Command::Hogs(args) => hogs::run(args),
+        Command::Mixed(args) => mixed::run(args),
+        Command::Demo(args) => demo::run(args),
+        Command::Storm(args) => storm::run(args),
+        Command::Count(args) => count::run(args),
+        Command::Noop => Ok(Report::new().into()),
+    }
+}
