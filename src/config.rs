@@ -98,8 +98,20 @@ impl Config {
             .build();
         TermLogger::init(level, format, TerminalMode::Stderr, ColorChoice::Auto)
             .context("the log cannot be set up")?;
-        scx_utils::init_libbpf_logging(None);
+        libbpf_rs::set_print(Some((libbpf_rs::PrintLevel::Debug, log_libbpf)));
         Ok(())
+    }
+}
+
+/// What libbpf says goes into the log. Attaching a skeleton that holds a
+/// struct_ops map makes it warn of a link that scx_utils attaches by itself.
+fn log_libbpf(level: libbpf_rs::PrintLevel, message: String) {
+    use libbpf_rs::PrintLevel;
+    let message = message.trim_end();
+    let harmless = message.ends_with("BPF map skeleton link is uninitialized");
+    match level {
+        PrintLevel::Warn if !harmless => log::warn!("{message}"),
+        _ => log::debug!("{message}"),
     }
 }
 

@@ -116,8 +116,7 @@ impl<'obj> Scheduler<'obj> {
             warn!("{warning}");
         }
         let policy = make_policy(config, &topo)?;
-        let mut builder = MainSkelBuilder::default();
-        builder.obj_builder.debug(config.verbose > 1);
+        let builder = MainSkelBuilder::default();
         let open_opts = config.libbpf.clone().into_bpf_open_opts();
         let mut open = scx_ops_open!(builder, object, toll_ops, open_opts)?;
         open.struct_ops.toll_ops_mut().exit_dump_len = config.exit_dump_len;

@@ -21,7 +21,7 @@ fn any_table() -> impl Strategy<Value = [u32; warmth::DECAY_LEN]> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(4096))]
+    #![proptest_config(ProptestConfig::with_cases(2048))]
 
     #[test]
     fn running_need(end_sum in any_u64(), nr in any_u64(), now in any_u64(), slice in any_u64()) {

@@ -46,7 +46,7 @@ have() { command -v "$1" >/dev/null 2>&1; }
 
 # version_at_least HAVE WANTED
 version_at_least() {
-    [[ $(printf '%s\n%s\n' "$2" "$1" | sort -V | head -n 1) == "$2" ]]
+    printf '%s\n%s\n' "$2" "$1" | sort -VC
 }
 
 # Set AS_ROOT to the words that run a command as root; false if nothing can.
@@ -68,9 +68,16 @@ package_installed() {
     [[ $(dpkg-query -W -f '${db:Status-Status}' "$1" 2>/dev/null) == installed ]]
 }
 
+# The version of Debian package $1 that apt would install, without epoch,
+# packaging suffix and revision.
+candidate_version() {
+    LC_ALL=C apt-cache policy "$1" 2>/dev/null |
+        sed -n 's/^  Candidate: \([0-9]*:\)\{0,1\}\([0-9.]*\).*/\2/p'
+}
+
 # True if apt knows a version of this package that it could install.
 package_available() {
-    LC_ALL=C apt-cache policy "$1" 2>/dev/null | grep -q '^  Candidate: [^(]'
+    [[ -n $(candidate_version "$1") ]]
 }
 
 # Bring apt's lists up to date, once per run.
@@ -100,19 +107,15 @@ ensure_packages() {
         die "apt could not install ${missing[*]}; its own message is above"
 }
 
-rust_version() { cargo --version 2>/dev/null | awk '{ print $2 }'; }
+# The version of the Rust on PATH; nothing if there is none.
+rust_version() {
+    { cargo --version 2>/dev/null || true; } | awk '{ print $2 }'
+}
 
 rust_is_new_enough() {
     local version
     version=$(rust_version)
     [[ -n $version ]] && version_at_least "$version" "$RUST_MIN"
-}
-
-# The version of Debian package $1 that apt would install, without epoch,
-# packaging suffix and revision.
-candidate_version() {
-    LC_ALL=C apt-cache policy "$1" 2>/dev/null |
-        sed -n 's/^  Candidate: \([0-9]*:\)\{0,1\}\([0-9.]*\).*/\2/p'
 }
 
 # A Rust new enough for the project, on PATH. A rustup that is there already
@@ -126,9 +129,9 @@ ensure_rust() {
         refresh_apt || true
         candidate=$(candidate_version cargo)
         if [[ -n $candidate ]] && version_at_least "$candidate" "$RUST_MIN"; then
-            ensure_packages cargo rustc rustfmt rust-clippy
+            ensure_packages cargo rustc rustfmt rust-clippy ca-certificates
         elif package_available rustup; then
-            ensure_packages rustup
+            ensure_packages rustup ca-certificates
         fi
         hash -r
         rust_is_new_enough && return
@@ -168,12 +171,13 @@ ensure_clang() {
     die "clang $CLANG_MIN or newer is needed and apt has none; install one and name it in BPF_CLANG"
 }
 
+# Rust first: it is what a bare machine may lack for good.
 ensure_build_deps() {
-    ensure_packages libelf-dev zlib1g-dev pkg-config gcc libc6-dev make libseccomp-dev ca-certificates
-    ensure_clang
     ensure_rust
+    ensure_packages libelf-dev zlib1g-dev pkg-config gcc libc6-dev make libseccomp-dev
+    ensure_clang
 }
 
 ensure_vm_deps() {
-    ensure_packages qemu-system-x86 busybox-static cpio zstd xz-utils
+    ensure_packages qemu-system-x86 busybox-static cpio zstd xz-utils stress-ng
 }

@@ -14,6 +14,26 @@
 /* Taken as the footprint of a kernel thread, which has no resident set. A guess. */
 #define TOLL_KTHREAD_KIB 16
 
+/* Note where a newborn is before it runs for the first time, so that a move before that counts. */
+static __always_inline void note_birth(struct toll_task *t, s32 cpu)
+{
+	if (t->ran_cpu >= 0)
+		return;
+	t->ran_cpu = cpu;
+	t->ran_llc = cpu_llc(cpu);
+}
+
+/*
+ * Note that a decision of @kind sends @t from LLC @from to LLC @to, for the
+ * count of where it lands. A task that something else (its affinity, the
+ * kernel) brought to @from since it last ran was not moved by that decision
+ * alone, unless the decision took it further.
+ */
+static __always_inline void note_kind(struct toll_task *t, u32 kind, u32 from, u32 to)
+{
+	t->kind = to != from || t->ran_llc == from ? kind : TOLL_KIND_OTHER;
+}
+
 /* Take @t out of the account of the queue it was counted in, if any. */
 static __always_inline void queue_del(struct toll_task *t)
 {

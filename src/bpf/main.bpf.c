@@ -68,9 +68,9 @@ s32 BPF_STRUCT_OPS(toll_select_cpu, struct task_struct *p, s32 prev_cpu, u64 wak
 	}
 	if (cpu < 0)
 		return prev_cpu;
+	note_kind(t, TOLL_KIND_PLACE, from, cpu_llc(cpu));
 	if (idle)
-		place_on(p, t, cpu, pol,
-			 wake_flags & SCX_WAKE_FORK ? TOLL_KIND_OTHER : TOLL_KIND_PLACE);
+		place_on(p, t, cpu, pol);
 	return cpu;
 }
 
@@ -103,11 +103,11 @@ static __always_inline void enqueue_at(struct task_struct *p, struct toll_task *
 				       u64 enq_flags)
 {
 	u64 turn = toll_expect_turn(t->avg_run_ns, t->run_ns, pol->slice_ns);
+	u32 from = cpu_llc(scx_bpf_task_cpu(p));
 
-	if (where->llc != cpu_llc(scx_bpf_task_cpu(p)) || where->cpu >= 0)
-		t->kind = TOLL_KIND_PUSH;
-	else
-		t->kind = TOLL_KIND_OTHER;
+	/* Whoever takes it out of its own LLC's queue pulls it. */
+	note_kind(t, where->llc == from && where->cpu < 0 ? TOLL_KIND_PULL : TOLL_KIND_PUSH, from,
+		  where->llc);
 	if (where->cpu >= 0) {
 		queue_add(t, where->llc, turn, 0);
 		scx_bpf_dsq_insert(p, SCX_DSQ_LOCAL_ON | (u64)where->cpu, pol->slice_ns, enq_flags);
@@ -133,6 +133,7 @@ void BPF_STRUCT_OPS(toll_enqueue, struct task_struct *p, u64 enq_flags)
 		return;
 	}
 	queue_del(t);
+	note_birth(t, cpu);
 	t->enqueued_at = scx_bpf_now();
 	if (is_pinned(p)) {
 		enqueue_pinned(p, t, me, pol, enq_flags);
@@ -192,11 +193,10 @@ void BPF_STRUCT_OPS(toll_runnable, struct task_struct *p, u64 enq_flags)
 	}
 }
 
-/* @p runs on @cpu of @llc now: note where, and whether it came from elsewhere. */
-static __always_inline void land(struct task_struct *p, struct toll_task *t, struct toll_cpu *me,
-				 s32 cpu, u32 llc)
+/* The task runs on @cpu of @llc now: note where, and whether it came from elsewhere. */
+static __always_inline void land(struct toll_task *t, struct toll_cpu *me, s32 cpu, u32 llc)
 {
-	if (t->ran_cpu >= 0 && t->ran_cpu != cpu && t->ran_llc != TOLL_NO_LLC)
+	if (t->ran_cpu != cpu && t->ran_llc != TOLL_NO_LLC)
 		count_landed(me, t->kind, level_of(t->ran_llc, llc));
 	t->kind = TOLL_KIND_OTHER;
 	t->ran_cpu = cpu;
@@ -227,7 +227,7 @@ void BPF_STRUCT_OPS(toll_running, struct task_struct *p)
 	vtime_rebase(p, t, llc_id);
 	vtime_advance(llc, p->scx.dsq_vtime);
 	warm_enter(t, llc_id, llc);
-	land(p, t, on, cpu, llc_id);
+	land(t, on, cpu, llc_id);
 	t->started_at = now;
 	t->on_cpu = 1;
 	run_begin(on, llc, now + toll_expect_turn(t->avg_run_ns, t->run_ns, p->scx.slice));

@@ -13,9 +13,9 @@
 
 /* Hand @p to idle @cpu at once. */
 static __always_inline void place_on(struct task_struct *p, struct toll_task *t, s32 cpu,
-				     const struct toll_policy *pol, u32 kind)
+				     const struct toll_policy *pol)
 {
-	t->kind = kind;
+	note_birth(t, cpu);
 	t->enqueued_at = scx_bpf_now();
 	queue_add(t, cpu_llc(cpu), toll_expect_turn(t->avg_run_ns, t->run_ns, pol->slice_ns), 0);
 	scx_bpf_dsq_insert(p, SCX_DSQ_LOCAL_ON | (u64)cpu, pol->slice_ns, 0);

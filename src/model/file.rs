@@ -24,7 +24,8 @@
 //! wear_ms = 45            # busy time of others after which 1/e is left, ms;
 //!                         # without it: from the cache size
 //! [rule]
-//! others_pay = 3          # what all pay for each ns the mover pays; 1: the mover only
+//! others_pay = 3          # what all pay for each ns the mover pays, 1 to 1024;
+//!                         # 1: the mover only
 //!
 //! [[pair]]                # one pair of LLCs instead of its class, in both directions
 //! from = 0
@@ -55,18 +56,26 @@ pub const FILE_BYTES_MAX: usize = 1 << 20;
 /// How much dearer one direction of a pair may be than the other.
 pub const ASYMMETRY_MAX: u64 = 10;
 
-const HOP_US: Bound = Bound { most: 60e6, words: "microseconds from 0 to 60000000" };
-const REFILL: Bound = Bound { most: 1024.0, words: "a factor from 0 to 1024" };
-const REMOTE_PCT: Bound = Bound { most: 100e3, words: "per cent from 0 to 100000" };
-const FILL_PCT: Bound = Bound { most: 100.0, words: "per cent from 0 to 100" };
-const NS_PER_KIB: Bound = Bound { most: 1e6, words: "nanoseconds from 0 to 1000000" };
-const WEAR_MS: Bound = Bound { most: 60e3, words: "milliseconds above 0, at most 60000" };
-const OTHERS_PAY: Bound = Bound { most: 1024.0, words: "a factor from 0 to 1024" };
+const HOP_US: Bound = Bound::new(0.0, 60e6, "microseconds from 0 to 60000000");
+const REFILL: Bound = Bound::new(0.0, 1024.0, "a factor from 0 to 1024");
+const REMOTE_PCT: Bound = Bound::new(0.0, 100e3, "per cent from 0 to 100000");
+const FILL_PCT: Bound = Bound::new(0.0, 100.0, "per cent from 0 to 100");
+const NS_PER_KIB: Bound = Bound::new(0.0, 1e6, "nanoseconds from 0 to 1000000");
+const WEAR_MS: Bound = Bound::new(0.001, 60e3, "milliseconds from 0.001 to 60000");
+/// Below 1 a way there and back would earn something, and tasks would go to and fro for it.
+const OTHERS_PAY: Bound = Bound::new(1.0, 1024.0, "a factor from 1 to 1024");
 
-/// The range of a number, from 0.
+/// The range of a number, bounds included, and how errors put it.
 struct Bound {
+    least: f64,
     most: f64,
     words: &'static str,
+}
+
+impl Bound {
+    const fn new(least: f64, most: f64, words: &'static str) -> Bound {
+        Bound { least, most, words }
+    }
 }
 
 /// Read the penalty file at `path` for the machine `topo`.
@@ -166,11 +175,7 @@ fn read_warmth(from: &Section, table: &mut PenaltyTable) -> Result<()> {
         table.warmth.ns_per_kib = given(ns.round() as u32);
     }
     if let Some(ms) = from.number("wear_ms", &WEAR_MS)? {
-        let wear = Ns::clamped_from_f64(ms * 1e6);
-        if wear == Ns::ZERO {
-            return Err(from.error("wear_ms", WEAR_MS.words));
-        }
-        table.warmth.wear = Some(given(wear));
+        table.warmth.wear = Some(given(Ns::clamped_from_f64(ms * 1e6)));
     }
     Ok(())
 }
@@ -288,7 +293,7 @@ impl<'a> Section<'a> {
         Ok(Section { file: self.file, path: self.name(key), table })
     }
 
-    /// The number called `key`, integer or not, if it is there and within 0 and the bound.
+    /// The number called `key`, integer or not, if it is there; it must be within the bound.
     fn number(&self, key: &str, bound: &Bound) -> Result<Option<f64>> {
         let number = match self.value(key) {
             None => return Ok(None),
@@ -296,7 +301,7 @@ impl<'a> Section<'a> {
             Some(Value::Float(number)) => *number,
             Some(_) => return Err(self.error(key, bound.words)),
         };
-        if (0.0..=bound.most).contains(&number) {
+        if (bound.least..=bound.most).contains(&number) {
             Ok(Some(number))
         } else {
             Err(self.error(key, bound.words))
@@ -320,7 +325,7 @@ fn shown(value: &Value) -> String {
         Value::String(text) => format!("{:?}", brief(text)),
         Value::Array(_) => "an array".to_string(),
         Value::Table(_) => "a table".to_string(),
-        Value::Float(number) => number.to_string(),
+        Value::Float(number) => format!("{number:?}"),
         other => other.to_string(),
     }
 }

@@ -8,7 +8,7 @@
 //! | level | open | close | hold | reasoning |
 //! |---|---|---|---|---|
 //! | core | 0 | 0 | 0 | a move within an LLC is next to free |
-//! | llc | 0 | 0 | 0 | the penalty is the threshold: a second one would only add delay, and the refill is over before a hold of several turns is |
+//! | llc | 0 | 0 | 0 | the penalty is the threshold already; another would only delay moves that pay |
 //! | node | 2 ms | 0.5 ms | 4 ms | remote time is lost for as long as the task stays. Below 2 ms a turn of 20 ms has hardly waited; 4 ms outlasts a burst of wakeups, which nearer CPUs absorb in that time. Guesses, to be tested |
 
 use crate::topology::Level;

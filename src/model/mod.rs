@@ -11,7 +11,7 @@
 //! ```
 //!
 //! - [`penalty`]: the table of costs with the origin of each number, and the matrix made from it;
-//! - [`file`]: the penalty file;
+//! - [`mod@file`]: the penalty file;
 //! - [`warmth`]: the decay of warm cache lines while others run;
 //! - [`hysteresis`]: two thresholds and a hold time per level;
 //! - [`decide`]: the formulas of `src/bpf/decide.h` a second time, to be tested against.

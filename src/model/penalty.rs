@@ -30,6 +30,9 @@
 //! | fill share | 0.25 | share of run time that loads lines; guess |
 //! | remote | 250 ‰ at distance 20 | a quarter of run time is taken to wait for memory, which takes twice as long; guess (140 / 81 ns alone would give 180 ‰) |
 //! | others pay | 3 | best constant factor of the prototype at 70 % load; above 90 % more would be better |
+//!
+//! A move within an LLC is not charged its hop: the matrix has zeros on its diagonal. The hop of
+//! class core only keeps the farther classes from being cheaper.
 
 use crate::topology::{LOCAL_DISTANCE, Level, Topology};
 use crate::units::{LlcId, NodeId, Ns, PerMille, Q10};
@@ -125,8 +128,9 @@ pub struct PenaltyTable {
     pub remote: BTreeMap<(NodeId, NodeId), Cell<PerMille>>,
     /// How cache lines become warm and fade.
     pub warmth: Warmth,
-    /// What the whole system pays for each nanosecond that the mover pays; others wait behind
-    /// its refill too. 1: only the mover counts; 0: moves are free.
+    /// What the whole system pays for each nanosecond that the mover pays, at least 1 (only the
+    /// mover counts); others wait behind its refill too. It multiplies costs and not benefits, so
+    /// that below 1 a way there and back would earn something.
     pub others_pay: Cell<Q10>,
 }
 
@@ -209,7 +213,7 @@ pub struct PenaltyMatrix {
     pub refill: [Q10; 3],
     /// Extra run time, `[memory node][CPU node]` by [`NodeId`].
     pub remote: Vec<Vec<PerMille>>,
-    /// What the whole system pays for each nanosecond that the mover pays.
+    /// What the whole system pays for each nanosecond that the mover pays; at least 1.0.
     pub price: Q10,
     /// What was changed against the table and why, one sentence each.
     pub notes: Vec<String>,
@@ -233,7 +237,11 @@ impl PenaltyMatrix {
             }
         }
         let remote = remote_matrix(table, topo, &mut notes);
-        PenaltyMatrix { hop, refill, remote, price: table.others_pay.value, notes }
+        let price = table.others_pay.value.max(Q10::ONE);
+        if price != table.others_pay.value {
+            notes.push(format!("others pay raised from {} to 1", table.others_pay.value));
+        }
+        PenaltyMatrix { hop, refill, remote, price, notes }
     }
 
     /// Fixed cost of a move between two LLCs; the longest time for an LLC that is unknown.

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! From sysfs to [`Topology`], in three steps:
 //!
-//! 1. [`check_tree`]: read what `scx_utils` is going to read and refuse what it would panic on or
+//! 1. `check_tree`: read what `scx_utils` is going to read and refuse what it would panic on or
 //!    misunderstand, naming the file and the value;
 //! 2. `scx_utils::Topology::new()`: CPUs, cores, caches, nodes, capacities;
-//! 3. [`build`]: regroup into LLCs, renumber densely, add cache sizes.
+//! 3. `build`: regroup into LLCs, renumber densely, add cache sizes.
 //!
 //! What counts as an LLC, in this order:
 //! 1. the CPUs of one node that share an L3;

@@ -47,9 +47,17 @@ pub fn run(args: &HogsArgs) -> Result<Outcome> {
         crew.let_run();
         crew.wait_until_all_ran(crew.deadline())?;
     }
+    mark("tollwork: released");
     crew.release(duration_ns(args.seconds))?;
     wait_for_end(crew.deadline());
+    mark("tollwork: ended");
     Ok(report(&crew.finish()?, &topology).into())
+}
+
+/// Write `text` into the kernel's trace, so that the moves recorded there can be told from those
+/// before the release. Where there is no tracefs nobody reads it either.
+fn mark(text: &str) {
+    let _ = std::fs::write("/sys/kernel/tracing/trace_marker", text);
 }
 
 fn report(seen: &CrewResult, topology: &Topology) -> Report {

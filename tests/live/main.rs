@@ -1,0 +1,15 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//! Properties that only a real kernel can show. Each module boots virtual
+//! machines through `tools/vm`; see [`vm`] for what happens where none can run.
+#![allow(clippy::expect_used, clippy::unwrap_used, clippy::panic)]
+
+mod vm;
+
+mod an_error_exit_gives_the_machine_back;
+mod bad_machines_are_refused;
+mod books_balance_after_a_storm;
+mod counters_agree_with_the_tracepoint;
+mod flags_change_what_happens;
+mod moves_follow_the_price;
+mod oldest_and_newest_kernel;
+mod the_control_plane_may_die;
