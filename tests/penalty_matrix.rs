@@ -38,13 +38,16 @@ fn hop() -> impl Strategy<Value = Ns> {
 fn table() -> impl Strategy<Value = PenaltyTable> {
     let refill = || (0..=FACTOR_MAX).prop_map(Q10::from_raw);
     let rate = prop::option::of((0..=FACTOR_MAX).prop_map(PerMille::new));
-    ([hop(), hop(), hop()], [refill(), refill(), refill()], rate, 0..=FACTOR_MAX).prop_map(
-        |(hops, refills, rate, price)| {
+    let origin = || prop_oneof![Just(Provenance::Default), Just(Provenance::Measured)];
+    let origins = [origin(), origin(), origin()];
+    ([hop(), hop(), hop()], [refill(), refill(), refill()], origins, rate, 0..=FACTOR_MAX).prop_map(
+        |(hops, refills, origins, rate, price)| {
             let mut table = PenaltyTable::default();
             for level in Level::ALL {
+                let i = level.index();
                 let class = table.class_mut(level);
-                class.hop = Cell::new(hops[level.index()], Provenance::Measured);
-                class.refill = Cell::new(refills[level.index()], Provenance::Measured);
+                class.hop = Cell::new(hops[i], origins[i]);
+                class.refill = Cell::new(refills[i], origins[i]);
             }
             table.remote_all = rate.map(|rate| Cell::new(rate, Provenance::Measured));
             table.others_pay.value = Q10::from_raw(price);
@@ -91,9 +94,10 @@ proptest! {
         }
     }
 
-    /// A table that is in order is not touched; one that is not is raised, never lowered.
+    /// A table that is in order is not touched; in one that is not, what was measured is at
+    /// most raised, and every change is said.
     #[test]
-    fn corrections_only_raise_and_are_said(topo in machine(), table in table()) {
+    fn what_was_measured_is_never_lowered(topo in machine(), table in table()) {
         let matrix = PenaltyMatrix::new(&table, &topo);
         let in_order = table.classes.is_sorted_by(|near, far| {
             near.hop.value <= far.hop.value && near.refill.value <= far.refill.value
@@ -103,12 +107,29 @@ proptest! {
         prop_assert!(matrix.price >= table.others_pay.value.max(Q10::ONE));
         for level in Level::ALL {
             let class = table.class(level);
+            if class.refill.from != Provenance::Measured {
+                continue;
+            }
             prop_assert!(matrix.refill[level.index()] >= class.refill.value);
             for (from, to) in all_pairs(&topo).filter(|&(from, to)| from != to) {
                 if topo.level(from, to) == level {
                     prop_assert!(matrix.hop(from, to) >= class.hop.value);
                 }
             }
+        }
+    }
+
+    /// A default never raises what was measured: it gives way.
+    #[test]
+    fn a_default_gives_way(topo in machine(), table in table()) {
+        let matrix = PenaltyMatrix::new(&table, &topo);
+        let measured = |level: Level| table.class(level).refill.from == Provenance::Measured;
+        let best = |level: Level| {
+            let nearer = Level::ALL.into_iter().filter(|&near| near <= level && measured(near));
+            nearer.map(|near| table.class(near).refill.value).max()
+        };
+        for level in Level::ALL.into_iter().filter(|&level| measured(level)) {
+            prop_assert_eq!(Some(matrix.refill[level.index()]), best(level));
         }
     }
 
@@ -210,18 +231,20 @@ fn remote_time_follows_the_direction_of_the_access() {
 }
 
 #[test]
-fn a_table_out_of_order_is_raised_and_says_so() {
+fn a_table_out_of_order_is_mended_and_says_so() {
     let topo = Topology::synthetic(2, 2, 1).unwrap();
     let mut table = PenaltyTable::default();
     table.class_mut(Level::Node).hop = Cell::new(Ns::from_us(4), Provenance::Given);
-    table.class_mut(Level::Node).refill = Cell::new(Q10::ZERO, Provenance::Given);
+    table.class_mut(Level::Node).refill = Cell::new(Q10::ZERO, Provenance::Default);
     let matrix = PenaltyMatrix::new(&table, &topo);
-    assert_eq!(matrix.hop(LlcId(0), LlcId(2)), Ns::from_us(10));
+    assert_eq!(matrix.hop(LlcId(0), LlcId(1)), Ns::from_us(4));
+    assert_eq!(matrix.hop(LlcId(0), LlcId(2)), Ns::from_us(4));
     assert_eq!(
         matrix.notes,
         [
-            "hop of class node raised from 4 µs to 10 µs, that of class llc",
-            "refill factor of class node raised from 0 to 1, that of class llc",
+            "hop of class llc lowered from 10 µs to 4 µs, that of class node",
+            "refill factor of class node raised from 0 to 0.1, that of class core",
+            "refill factor of class node raised from 0.1 to 1, that of class llc",
         ]
     );
 }

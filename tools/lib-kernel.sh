@@ -128,15 +128,23 @@ unpack_kernel() {
         rm -rf "$work"
         die -125 "could not fetch $package; give a kernel with --kernel FILE"
     fi
-    # Only some schedulers want the kernel's configuration.
-    if [[ ! -f $work/out/config && -n $(private_apt apt-cache pkgnames "linux-base-$version") ]] &&
-        download_into "$work/tree" "linux-base-$version"; then
-        find "$work/tree" -path "*/$version/config" -exec mv {} "$work/out/config" \;
-    fi
+    [[ -f $work/out/config ]] || fetch_config "$work" "$version"
     unpack_vmlinux "$work/out/vmlinuz" "$work/out/vmlinux" || rm -f "$work/out/vmlinux"
     rm -rf "${kernels:?}/$version"
     mv "$work/out" "$kernels/$version"
     rm -rf "$work"
+}
+
+# fetch_config WORK VERSION: the kernel's configuration, from which BPF programs
+# take values such as CONFIG_HZ. Since 6.19 it has a package of its own, which
+# the archive drops earlier than the image; the newest one of the same flavour
+# then has to do. A kernel without any still boots.
+fetch_config() {
+    local package=linux-base-$2 all
+    all=$(private_apt apt-cache pkgnames linux-base- | grep -xE 'linux-base-[0-9.]+\+deb[0-9]+-cloud-amd64' | sort -V || true)
+    grep -qxF "$package" <<<"$all" || package=$(tail -n 1 <<<"$all")
+    if [[ -z $package ]] || ! download_into "$1/base" "$package"; then return; fi
+    find "$1/base" -path '*/modules/*/config' -exec mv {} "$1/out/config" \;
 }
 
 # download_into FOLDER PACKAGE: all of a package but the modules, which may be

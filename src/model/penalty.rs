@@ -4,9 +4,10 @@
 //! The table is what people write, tools measure and logs print; every number in it carries its
 //! [`Provenance`]. The matrix is what the BPF half needs. Between the two lie three rules:
 //!
-//! 1. A farther level is never cheaper than a nearer one. Where the table says otherwise, the
-//!    farther level is raised and a note says so: a search that goes outward and stops at the
-//!    first level that pays would otherwise overlook the cheaper, farther one.
+//! 1. A farther level is never cheaper than a nearer one: a search that goes outward and stops at
+//!    the first level that pays would otherwise overlook the cheaper, farther one. Where the table
+//!    says otherwise, the number of the lesser origin gives way (a default to one that was given or
+//!    measured), or the farther one is raised where the origins are equal, and a note says so.
 //! 2. A node that is farther than its neighbour (SLIT distance above 20) costs proportionally
 //!    more to reach: `hop × (distance − 10) / 10`.
 //! 3. A pair that is named explicitly keeps its number, whatever the rules say: somebody measured
@@ -251,28 +252,43 @@ impl PenaltyMatrix {
     }
 }
 
-/// Hops and refill factors by level, raised where a farther level would be cheaper (rule 1).
+/// Hops and refill factors by level, made monotone (rule 1).
 fn monotone_classes(table: &PenaltyTable, notes: &mut Vec<String>) -> ([Ns; 3], [Q10; 3]) {
-    let mut hops = table.classes.map(|class| class.hop.value);
-    let mut refill = table.classes.map(|class| class.refill.value);
-    for (near, far) in [(Level::Core, Level::Llc), (Level::Llc, Level::Node)] {
-        let (n, f) = (near.index(), far.index());
-        if hops[f] < hops[n] {
-            notes.push(format!(
-                "hop of class {far} raised from {} to {}, that of class {near}",
-                hops[f], hops[n]
-            ));
-            hops[f] = hops[n];
+    let hops = monotone("hop", table.classes.map(|class| class.hop), notes);
+    let refill = monotone("refill factor", table.classes.map(|class| class.refill), notes);
+    (hops, refill)
+}
+
+/// The values of `cells` by level, never falling outward: of two that contradict each other the
+/// one of the lesser origin gives way, and the farther one where the origins are equal.
+fn monotone<T: Copy + Ord + fmt::Display>(
+    what: &str,
+    cells: [Cell<T>; 3],
+    notes: &mut Vec<String>,
+) -> [T; 3] {
+    let mut values = cells.map(|cell| cell.value);
+    let mut change = |values: &mut [T; 3], level: usize, like: usize, how: &str| {
+        let (from, to) = (values[level], values[like]);
+        let (level_name, like_name) = (Level::ALL[level], Level::ALL[like]);
+        notes.push(format!(
+            "{what} of class {level_name} {how} from {from} to {to}, that of class {like_name}"
+        ));
+        values[level] = to;
+    };
+    for far in 1..values.len() {
+        for near in 0..far {
+            if values[near] > values[far] && cells[near].from >= cells[far].from {
+                change(&mut values, far, near, "raised");
+            }
         }
-        if refill[f] < refill[n] {
-            notes.push(format!(
-                "refill factor of class {far} raised from {} to {}, that of class {near}",
-                refill[f], refill[n]
-            ));
-            refill[f] = refill[n];
+        // What is still dearer is of lesser origin.
+        for near in 0..far {
+            if values[near] > values[far] {
+                change(&mut values, near, far, "lowered");
+            }
         }
     }
-    (hops, refill)
+    values
 }
 
 /// Hop between two LLCs by their level; nodes farther than the usual 20 in proportion (rule 2).

@@ -14,9 +14,6 @@ TRACING=/sys/kernel/tracing
 # price_file US: a penalty file in which a move costs US and warmth nothing.
 price_file() {
     cat >"$1-file" <<END
-[class.core]
-hop_us = 0
-refill = 0
 [class.llc]
 hop_us = $1
 refill = 0
