@@ -204,7 +204,6 @@ proptest! {
 
     /// CPUs read their clocks a little apart, so a look may seem to come before the last one.
     #[test]
-    #[ignore = "decide.h subtracts clocks modulo 2^64: an earlier `now` reads as ages later"]
     fn gate_with_clocks_that_differ(
         (thresholds, history) in any_history(),
         skews in prop::collection::vec(0..100_000u64, 60),

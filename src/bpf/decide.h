@@ -10,7 +10,7 @@
  *
  * No function divides by zero or overflows, whatever it is given: times are
  * clamped to TOLL_NS_MAX (2^40 ns) and factors to TOLL_FACTOR_MAX (2^20)
- * before they are multiplied, so that every product stays below 2^63.
+ * before they are added or multiplied, so that every product stays below 2^63.
  *
  *   wait       W_i      toll_wait()
  *   gain       dL       toll_gain()       turns * (W_from - W_to)
@@ -54,8 +54,9 @@ struct toll_running {
 
 /*
  * Time that the running tasks still need in sum: the sum of (end - now),
- * between 0 and one slice each. The bounds also swallow a sum that was read
- * while a task started or stopped.
+ * between 0 and one slice for each of them. A task that is overdue takes away
+ * from the need of the others until a tick replaces its expected end. The
+ * bounds also swallow a sum that was read while a task started or stopped.
  */
 TOLL_FN u64 toll_running_need(const struct toll_running *r)
 {
@@ -82,10 +83,9 @@ TOLL_FN u64 toll_wait(u64 ahead_ns, u64 need_ns, u32 nr_cpus)
 }
 
 /*
- * Turns that a task will probably still take: waiting recurs every turn while
- * refill is paid once. Its past is the guess for its future: a task that has
- * used run_ns since it woke, and uses @expect_ns on average, is expected to
- * use that much again. Between 1 and @max_turns.
+ * Turns that a task will probably still take, when it is expected to need
+ * @expect_ns: waiting recurs every turn while refill is paid once. Whole turns,
+ * between 1 and @max_turns.
  */
 TOLL_FN u32 toll_turns(u64 expect_ns, u64 slice_ns, u32 max_turns)
 {
@@ -212,6 +212,9 @@ TOLL_FN bool toll_gate_pass(struct toll_gate *gate, s64 gain_ns, u64 now_ns,
 
 	if (!hold)
 		return open;
+	/* The clocks of two CPUs differ a little: time does not run backwards here. */
+	if ((s64)(now_ns - gate->seen_at) < 0)
+		now_ns = gate->seen_at;
 	if (gate->since_at && now_ns - gate->seen_at > hold + TOLL_GATE_STALE_NS)
 		gate->since_at = 0;
 	if (close) {
@@ -224,7 +227,7 @@ TOLL_FN bool toll_gate_pass(struct toll_gate *gate, s64 gain_ns, u64 now_ns,
 			return false;
 		gate->since_at = now_ns ? now_ns : 1;
 	}
-	return now_ns - gate->since_at >= hold;
+	return (s64)(now_ns - gate->since_at) >= (s64)hold;
 }
 
 /* Running average over bursts, weight 1/4 for the newest. */

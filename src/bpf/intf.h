@@ -154,6 +154,7 @@ struct toll_cpu {
 	u64 asked[TOLL_KIND_SLOTS][TOLL_LEVEL_SLOTS];			/* C */
 	u64 verdicts[TOLL_KIND_SLOTS][TOLL_LEVEL_SLOTS][TOLL_VERDICT_SLOTS];	/* C */
 	u64 landed[TOLL_KIND_SLOTS][TOLL_LEVEL_SLOTS];	/* C  really ran elsewhere */
+	u64 pad[7];
 };
 
 /* What a task left in one LLC. */
@@ -184,6 +185,13 @@ struct toll_task {
 	u32 pad;
 	struct toll_warm warm[TOLL_NR_WARM];	/* T  [0] the LLC where it ran last */
 };
+
+/* Whole cache lines, so that no CPU's or LLC's counters share one with its neighbour's. */
+_Static_assert(sizeof(struct toll_cpu) % 64 == 0, "pad struct toll_cpu to cache lines");
+_Static_assert(sizeof(struct toll_llc) % 64 == 0, "pad struct toll_llc to cache lines");
+/* Both compilers must agree on what goes through the maps. */
+_Static_assert(sizeof(struct toll_warm) == 24 && sizeof(struct toll_gate) == 16, "no hidden padding");
+_Static_assert(sizeof(struct toll_hysteresis) == 24, "no hidden padding");
 
 /*
  * Never filled in. It stands in the object's BTF so that the names above reach

@@ -66,8 +66,11 @@ static __always_inline s64 penalty_of(const struct ask *a, struct toll_task *t, 
 /*
  * Return TOLL_APPLIED if the move to LLC @to, where the task would wait
  * @wait_to_ns, pays now; TOLL_HYSTERESIS if it pays but has not done so for
- * long enough; TOLL_NOT_WORTH otherwise. Leaves the margin in a->net_ns, and
- * the gate between the two LLCs sees the gain also while it does not pay.
+ * long enough; TOLL_NOT_WORTH otherwise. Leaves the margin in a->net_ns.
+ *
+ * The gate belongs to the two LLCs and not to the task, so it sees the
+ * imbalance of one turn, also while the move does not pay. A task on its way
+ * home (P < 0) does not have to wait for it.
  */
 __noinline u32 worth_moving(struct ask *a, struct toll_task *t, u32 to, u64 wait_to_ns)
 {
@@ -75,21 +78,23 @@ __noinline u32 worth_moving(struct ask *a, struct toll_task *t, u32 to, u64 wait
 	struct toll_gate *gate;
 	s64 gain, penalty;
 	bool held = true;
+	u32 level;
 
 	if (!a || !t || !pol)
 		return TOLL_NOT_WORTH;
+	level = level_of(a->from, to);
 	gain = toll_gain(a->wait_from_ns, wait_to_ns, a->turns);
 	penalty = penalty_of(a, t, to, pol);
 	a->net_ns = gain - penalty;
 	if (pol->migrate != TOLL_MIGRATE_ALWAYS) {
 		gate = gate_of(a->from, to);
 		if (gate)
-			held = toll_gate_pass(gate, gain, a->now,
-					      &pol->hyst[level_of(a->from, to) & (TOLL_LEVEL_SLOTS - 1)]);
+			held = toll_gate_pass(gate, toll_gain(a->wait_from_ns, wait_to_ns, 1),
+					      a->now, &pol->hyst[level & (TOLL_LEVEL_SLOTS - 1)]);
 	}
 	if (!toll_worth(pol->migrate, gain, penalty, pol->fixed_ns))
 		return TOLL_NOT_WORTH;
-	return held ? TOLL_APPLIED : TOLL_HYSTERESIS;
+	return held || penalty < 0 ? TOLL_APPLIED : TOLL_HYSTERESIS;
 }
 
 /* Return true if the task has waited so long that it is moved whatever it costs. */
