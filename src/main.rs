@@ -27,7 +27,7 @@ fn run(cli: Cli) -> Result<()> {
     }
     let config = Config::new(cli)?;
     config.init_log()?;
-    preflight::check()?;
+    preflight::check(config.libbpf.kconfig.is_some())?;
     let stop = Arc::new(AtomicBool::new(false));
     let on_signal = Arc::clone(&stop);
     ctrlc::set_handler(move || on_signal.store(true, Ordering::Relaxed))

@@ -16,17 +16,21 @@ const CAP_PERFMON: u32 = 38;
 const CAP_BPF: u32 = 39;
 
 /// Run all checks on this machine, the kernel's first: what cannot run here is
-/// not worth a password.
+/// not worth a password. `kconfig_given`: the user supplies the kernel's
+/// configuration (`--kconfig`).
 ///
 /// # Errors
 /// [`Fault::Kernel`] when the kernel cannot run the scheduler; an ordinary
 /// error when a right is missing or another scheduler is loaded.
-pub fn check() -> Result<()> {
+pub fn check(kconfig_given: bool) -> Result<()> {
     let root = match scx_utils::ROOT_PREFIX.as_str() {
         "" => Path::new("/"),
         prefix => Path::new(prefix),
     };
     check_kernel(root)?;
+    if !kconfig_given {
+        check_config(root)?;
+    }
     check_prototypes(&scx_utils::compat::malformed_scx_kfuncs())?;
     check_rights(&fs::read_to_string("/proc/self/status").unwrap_or_default())?;
     check_no_other(root)
@@ -67,6 +71,24 @@ pub fn check_kernel(root: &Path) -> Result<()> {
         .into());
     }
     Ok(())
+}
+
+/// Is the kernel's configuration where libbpf looks for it? The BPF half asks
+/// it whether the kernel's RCU is preemptible.
+///
+/// # Errors
+/// [`Fault::Kernel`], naming both places.
+pub fn check_config(root: &Path) -> Result<()> {
+    let release =
+        fs::read_to_string(below(root, "/proc/sys/kernel/osrelease")).unwrap_or_default();
+    let in_boot = format!("/boot/config-{}", release.trim());
+    if [&in_boot, "/proc/config.gz"].iter().any(|path| below(root, path).exists()) {
+        return Ok(());
+    }
+    Err(Fault::Kernel(format!(
+        "this kernel's configuration cannot be found: neither {in_boot} nor /proc/config.gz exists; name a file that holds it with --kconfig"
+    ))
+    .into())
 }
 
 /// Major and minor number of a release such as `6.18.15+deb13-cloud-amd64`.
@@ -182,6 +204,16 @@ mod tests {
             } else {
                 refused(check_kernel(dir.path()), EXIT_KERNEL, "too old");
             }
+        }
+    }
+
+    #[test]
+    fn a_kernel_whose_configuration_is_nowhere_is_refused() {
+        let dir = root(&[(RELEASE, "6.18.1\n")]);
+        refused(check_config(dir.path()), EXIT_KERNEL, "neither /boot/config-6.18.1 nor");
+        for file in ["/boot/config-6.18.1", "/proc/config.gz"] {
+            let dir = root(&[(RELEASE, "6.18.1\n"), (file, "")]);
+            check_config(dir.path()).expect(file);
         }
     }
 

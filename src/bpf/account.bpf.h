@@ -14,13 +14,31 @@
 /* Taken as the footprint of a kernel thread, which has no resident set. A guess. */
 #define TOLL_KTHREAD_KIB 16
 
-/* Note where a newborn is before it runs for the first time, so that a move before that counts. */
-static __always_inline void note_birth(struct toll_task *t, s32 cpu)
+/* Note where a newborn is, so that a move before it first runs counts. */
+static __always_inline void born(struct toll_task *t, s32 cpu)
 {
 	if (t->ran_cpu >= 0)
 		return;
 	t->ran_cpu = cpu;
 	t->ran_llc = cpu_llc(cpu);
+}
+
+/*
+ * The task is on @cpu now, to run there or to wait in its queues: count it if
+ * it was elsewhere before. Looked at whenever the kernel may have moved it, so
+ * that a task that is moved twice before it runs is counted twice, as the
+ * kernel does.
+ */
+static __always_inline void land(struct toll_task *t, struct toll_cpu *me, s32 cpu)
+{
+	u32 llc = cpu_llc(cpu);
+
+	born(t, cpu);
+	if (t->ran_cpu != cpu)
+		count_landed(me, t->kind, level_of(t->ran_llc, llc));
+	t->kind = TOLL_KIND_OTHER;
+	t->ran_cpu = cpu;
+	t->ran_llc = llc;
 }
 
 /*

@@ -179,8 +179,8 @@ struct toll_task {
 	u32 llc;		/* T  LLC whose virtual clock its vtime refers to */
 	u32 home_node;		/* T  node that is taken to hold its memory */
 	u32 kind;		/* T  enum toll_kind of the decision that moved it last */
-	u32 ran_llc;		/* T  LLC where it last ran, or was born; TOLL_MAX_LLCS: nowhere yet */
-	s32 ran_cpu;		/* T  CPU where it last ran, or was born; -1: nowhere yet */
+	u32 ran_llc;		/* T  LLC where it last was; TOLL_MAX_LLCS: nowhere yet */
+	s32 ran_cpu;		/* T  CPU where it last was; -1: nowhere yet */
 	u32 on_cpu;		/* T  1 between running and stopping */
 	u32 pad;
 	struct toll_warm warm[TOLL_NR_WARM];	/* T  [0] the LLC where it ran last */

@@ -37,8 +37,8 @@
 #include "decide.h"
 #include "state.bpf.h"
 #include "dsq.bpf.h"
-#include "account.bpf.h"
 #include "report.bpf.h"
+#include "account.bpf.h"
 #include "move.bpf.h"
 #include "place.bpf.h"
 #include "push.bpf.h"
@@ -133,7 +133,7 @@ void BPF_STRUCT_OPS(toll_enqueue, struct task_struct *p, u64 enq_flags)
 		return;
 	}
 	queue_del(t);
-	note_birth(t, cpu);
+	land(t, me, cpu);
 	t->enqueued_at = scx_bpf_now();
 	if (is_pinned(p)) {
 		enqueue_pinned(p, t, me, pol, enq_flags);
@@ -193,18 +193,6 @@ void BPF_STRUCT_OPS(toll_runnable, struct task_struct *p, u64 enq_flags)
 	}
 }
 
-/* The task runs on @cpu of @llc now: note where, and whether it came from elsewhere. */
-static __always_inline void land(struct toll_task *t, struct toll_cpu *me, s32 cpu, u32 llc)
-{
-	if (t->ran_cpu != cpu && t->ran_llc != TOLL_NO_LLC)
-		count_landed(me, t->kind, level_of(t->ran_llc, llc));
-	t->kind = TOLL_KIND_OTHER;
-	t->ran_cpu = cpu;
-	t->ran_llc = llc;
-	if (t->home_node == TOLL_NO_NODE)
-		t->home_node = llc_node(llc);
-}
-
 void BPF_STRUCT_OPS(toll_running, struct task_struct *p)
 {
 	const struct toll_policy *pol = policy();
@@ -227,7 +215,9 @@ void BPF_STRUCT_OPS(toll_running, struct task_struct *p)
 	vtime_rebase(p, t, llc_id);
 	vtime_advance(llc, p->scx.dsq_vtime);
 	warm_enter(t, llc_id, llc);
-	land(t, on, cpu, llc_id);
+	land(t, on, cpu);
+	if (t->home_node == TOLL_NO_NODE)
+		t->home_node = llc_node(llc_id);
 	t->started_at = now;
 	t->on_cpu = 1;
 	run_begin(on, llc, now + toll_expect_turn(t->avg_run_ns, t->run_ns, p->scx.slice));

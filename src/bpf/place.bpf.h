@@ -15,7 +15,7 @@
 static __always_inline void place_on(struct task_struct *p, struct toll_task *t, s32 cpu,
 				     const struct toll_policy *pol)
 {
-	note_birth(t, cpu);
+	born(t, cpu);
 	t->enqueued_at = scx_bpf_now();
 	queue_add(t, cpu_llc(cpu), toll_expect_turn(t->avg_run_ns, t->run_ns, pol->slice_ns), 0);
 	scx_bpf_dsq_insert(p, SCX_DSQ_LOCAL_ON | (u64)cpu, pol->slice_ns, 0);
