@@ -79,8 +79,7 @@ pub fn check_kernel(root: &Path) -> Result<()> {
 /// # Errors
 /// [`Fault::Kernel`], naming both places.
 pub fn check_config(root: &Path) -> Result<()> {
-    let release =
-        fs::read_to_string(below(root, "/proc/sys/kernel/osrelease")).unwrap_or_default();
+    let release = fs::read_to_string(below(root, "/proc/sys/kernel/osrelease")).unwrap_or_default();
     let in_boot = format!("/boot/config-{}", release.trim());
     if [&in_boot, "/proc/config.gz"].iter().any(|path| below(root, path).exists()) {
         return Ok(());

@@ -12,7 +12,7 @@ use crate::stats::{self, Counters, Delta, LlcSnapshot, Snapshot};
 use crate::topology::Topology;
 use crate::ui::text;
 use anyhow::{Result, anyhow};
-use libbpf_rs::{Link, OpenObject};
+use libbpf_rs::{Link, OpenObject, ProgramInput};
 use log::{info, warn};
 use scx_utils::{UserExitInfo, scx_ops_attach, scx_ops_load, scx_ops_open, uei_exited, uei_report};
 use serde::Serialize;
@@ -111,14 +111,15 @@ impl<'obj> Scheduler<'obj> {
         config: &Config,
         object: &'obj mut MaybeUninit<OpenObject>,
     ) -> Result<Scheduler<'obj>> {
+        let builder = MainSkelBuilder::default();
+        let open_opts = config.libbpf.clone().into_bpf_open_opts();
+        // Opening notes the hotplug sequence, so what the topology misses later is noticed.
+        let mut open = scx_ops_open!(builder, object, toll_ops, open_opts)?;
         let topo = Topology::from_sysfs(None)?;
         for warning in &topo.warnings {
             warn!("{warning}");
         }
         let policy = make_policy(config, &topo)?;
-        let builder = MainSkelBuilder::default();
-        let open_opts = config.libbpf.clone().into_bpf_open_opts();
-        let mut open = scx_ops_open!(builder, object, toll_ops, open_opts)?;
         open.struct_ops.toll_ops_mut().exit_dump_len = config.exit_dump_len;
         let rodata = open
             .maps
@@ -155,9 +156,14 @@ impl<'obj> Scheduler<'obj> {
     }
 
     fn snapshot(&mut self) -> Result<Snapshot> {
+        // W is in terms of the kernel's clock, so the kernel computes it. Once the scheduler is
+        // detached there is nothing to compute, and a kernel may refuse to run the program.
+        if self.link.is_some() {
+            self.skel.progs.toll_read_waits.test_run(ProgramInput::default())?;
+        }
         let maps = &mut self.skel.maps;
         let version = policy_version(&mut maps.bss_data)?.load(Ordering::Acquire);
-        stats::read(&self.topo, &maps.toll_cpus, &maps.toll_llcs, version, self.policy.slice.get())
+        stats::read(&self.topo, &maps.toll_cpus, &maps.toll_llcs, version)
     }
 
     /// Print statistics until a signal comes or the kernel ends the scheduler.
@@ -216,7 +222,8 @@ fn set_machine(rodata: &mut types::rodata, topo: &Topology) {
     let no_llc = types::toll_limits::TOLL_MAX_LLCS.0 as u16;
     rodata.toll_nr_llcs = topo.llcs.len() as u32;
     rodata.toll_nr_cpu_ids = topo.nr_cpu_ids() as u32;
-    rodata.toll_nr_cpus = topo.cpus.len() as u32;
+    // A task that may use all CPUs has all possible ones in its mask, offline ones too.
+    rodata.toll_nr_cpus = *scx_utils::NR_CPUS_POSSIBLE as u32;
     rodata.toll_cpu_llc.fill(no_llc);
     for cpu in &topo.cpus {
         rodata.toll_cpu_llc[cpu.id.index()] = cpu.llc.0 as u16;

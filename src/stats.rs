@@ -249,7 +249,7 @@ fn write_entry<T: plain::Plain>(map: &impl MapCore, key: u32, value: &T) -> Resu
     })
 }
 
-/// Take a snapshot. CPUs count on while they are read, so sums over CPUs can be
+/// Take a snapshot, after the BPF half has been asked to bring the waits up to date. CPUs count on while they are read, so sums over CPUs can be
 /// off by what happened meanwhile; at rest they are exact.
 ///
 /// # Errors
@@ -259,7 +259,6 @@ pub fn read(
     cpus: &impl MapCore,
     llcs: &impl MapCore,
     policy_version: u64,
-    slice_ns: u64,
 ) -> Result<Snapshot> {
     let mut counters = Counters::default();
     for cpu in &topo.cpus {
@@ -267,20 +266,16 @@ pub fn read(
         read_entry(cpus, cpu.id.0, &mut entry)?;
         counters.add_cpu(&entry.0);
     }
-    let now_ns = monotonic_ns();
     let mut snapshots = Vec::with_capacity(topo.llcs.len());
     for llc in &topo.llcs {
         let mut entry = LlcBytes::default();
         read_entry(llcs, llc.id.0, &mut entry)?;
-        snapshots.push(llc_snapshot(&entry.0, now_ns, slice_ns));
+        snapshots.push(llc_snapshot(&entry.0));
     }
     Ok(Snapshot { at: Instant::now(), policy_version, counters, llcs: snapshots })
 }
 
-fn llc_snapshot(llc: &types::toll_llc, now_ns: u64, slice_ns: u64) -> LlcSnapshot {
-    use crate::model::decide;
-    let need = decide::running_need(llc.end_sum_ns, llc.nr_running, now_ns, slice_ns);
-    let wait = if llc.nr_idle > 0 { 0 } else { decide::wait(llc.queued_ns, need, llc.nr_cpus) };
+fn llc_snapshot(llc: &types::toll_llc) -> LlcSnapshot {
     LlcSnapshot {
         node: llc.node,
         cpus: llc.nr_cpus,
@@ -288,17 +283,9 @@ fn llc_snapshot(llc: &types::toll_llc, now_ns: u64, slice_ns: u64) -> LlcSnapsho
         queued: llc.nr_queued,
         running: llc.nr_running,
         idle: llc.nr_idle,
-        wait_ns: wait,
+        wait_ns: llc.wait_ns,
         busy_ns: llc.busy_ns,
     }
-}
-
-/// The clock that the kernel's scheduler reads too, in ns.
-fn monotonic_ns() -> u64 {
-    let mut now = libc::timespec { tv_sec: 0, tv_nsec: 0 };
-    // SAFETY: `now` is a valid place for the answer.
-    unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC, &mut now) };
-    now.tv_sec as u64 * 1_000_000_000 + now.tv_nsec as u64
 }
 
 #[cfg(test)]

@@ -88,7 +88,21 @@ static __always_inline void queue_add(struct toll_task *t, u32 llc_id, u64 expec
 }
 
 /*
- * W of @llc_id with @extra_ns more in its queue; 0 while it has an idle CPU.
+ * Return true if @llc may have an idle CPU: one that runs none of our tasks.
+ * nr_idle alone would miss those that went idle while the kernel bypassed us,
+ * as it does while a scheduler is attached; nr_running also counts a CPU that
+ * is between two tasks, or that a real-time task has. So a claim may fail, and
+ * every caller has an answer for that.
+ */
+static __always_inline bool may_have_idle(struct toll_llc *llc)
+{
+	return READ_ONCE(llc->nr_idle) || READ_ONCE(llc->nr_running) < llc->nr_cpus;
+}
+
+/*
+ * W of @llc_id with @extra_ns more in its queue; 0 while it has an idle CPU,
+ * unless @idle_unusable says that the task in question cannot have it (it may
+ * not use it, or somebody else has claimed it).
  *
  * nr_running is raised before end_sum_ns and lowered after it, and the larger
  * of two readings is taken, so a task caught in between makes the sum read too
@@ -96,14 +110,14 @@ static __always_inline void queue_add(struct toll_task *t, u32 llc_id, u64 expec
  *
  * A global function: the verifier checks it once and not on every path to it.
  */
-__noinline u64 toll_wait_in(u32 llc_id, u64 extra_ns)
+__noinline u64 toll_wait_in(u32 llc_id, u64 extra_ns, bool idle_unusable)
 {
 	const struct toll_policy *pol = policy();
 	struct toll_llc *llc = llc_of(llc_id);
 	struct toll_running r;
 	u64 nr;
 
-	if (!pol || !llc || READ_ONCE(llc->nr_idle))
+	if (!pol || !llc || (!idle_unusable && may_have_idle(llc)))
 		return 0;
 	nr = READ_ONCE(llc->nr_running);
 	r.end_sum_ns = READ_ONCE(llc->end_sum_ns);
@@ -131,26 +145,47 @@ static __always_inline void vtime_rebase(struct task_struct *p, struct toll_task
 }
 
 /*
- * vtime to queue @p with in its LLC. A sleeper keeps at most one slice of
- * credit, so that a long sleep does not buy the CPU for long.
+ * Keep the task's vtime within one slice of the LLC's virtual clock: behind it,
+ * so that a long sleep does not buy the CPU for long; ahead of it, in its own
+ * weight, so that run time which nobody else wanted is not held against it.
  */
-static __always_inline u64 vtime_to_queue(struct task_struct *p, struct toll_task *t,
-					  const struct toll_policy *pol)
+static __always_inline void vtime_clamp(struct task_struct *p, struct toll_llc *llc,
+					const struct toll_policy *pol)
 {
-	struct toll_llc *llc = llc_of(t->llc);
-	u64 vtime = p->scx.dsq_vtime, floor;
+	u64 clock = READ_ONCE(llc->vtime_now), vtime = p->scx.dsq_vtime;
+	u64 least = clock - pol->slice_ns;
+	u64 most = clock + scale_by_task_weight_inverse(p, pol->slice_ns);
 
-	if (!llc)
-		return vtime;
-	floor = READ_ONCE(llc->vtime_now) - pol->slice_ns;
-	return time_before(vtime, floor) ? floor : vtime;
+	if (time_before(vtime, least))
+		scx_bpf_task_set_dsq_vtime(p, least);
+	else if (time_before(most, vtime))
+		scx_bpf_task_set_dsq_vtime(p, most);
 }
 
-/* Let the LLC's virtual clock follow the furthest vtime that runs. Racy: a lost step is made up by the next. */
-static __always_inline void vtime_advance(struct toll_llc *llc, u64 vtime)
+/* Put the task on the clock of LLC @llc_id, with a vtime that it can be queued with. */
+static __always_inline void vtime_to_queue(struct task_struct *p, struct toll_task *t, u32 llc_id,
+					   const struct toll_policy *pol)
 {
-	if (time_before(READ_ONCE(llc->vtime_now), vtime))
-		WRITE_ONCE(llc->vtime_now, vtime);
+	struct toll_llc *llc = llc_of(llc_id);
+
+	vtime_rebase(p, t, llc_id);
+	if (llc)
+		vtime_clamp(p, llc, pol);
+}
+
+/*
+ * Let the LLC's virtual clock follow the furthest vtime that is served, by one
+ * slice at most: the vtime of a task of little weight may lie far ahead, and
+ * the clock must not carry all others there. Racy: a lost step is made up by
+ * the next.
+ */
+static __always_inline void vtime_advance(struct toll_llc *llc, u64 vtime,
+					  const struct toll_policy *pol)
+{
+	u64 clock = READ_ONCE(llc->vtime_now);
+
+	if (time_before(clock, vtime))
+		WRITE_ONCE(llc->vtime_now, clock + toll_min(vtime - clock, pol->slice_ns));
 }
 
 /* Most warmth @p can have in @llc: its resident set or its CPU's share of the cache. */
@@ -238,6 +273,7 @@ static __always_inline void charge(struct task_struct *p, struct toll_task *t, u
 		return;
 	t->run_ns += used;
 	scx_bpf_task_set_dsq_vtime(p, p->scx.dsq_vtime + scale_by_task_weight_inverse(p, used));
+	vtime_clamp(p, llc, pol);
 	busy = __sync_fetch_and_add(&llc->busy_ns, used) + used;
 	if (t->cap_at <= used) {
 		t->cap_ns = warm_cap(p, llc, pol);

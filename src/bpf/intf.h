@@ -127,13 +127,18 @@ struct toll_llc {
 	u64 vtime_now;		/* L  the LLC's virtual clock: the furthest vtime that ran */
 	u64 busy_ns;		/* L  busy clock: CPU time used here since the start */
 	u64 looked_at;		/* L  when a tick last looked outward from here */
+	u64 wait_ns;		/* L  W, brought up to date when user space asks for it */
 	u64 share_kib;		/* -  cache per CPU of this LLC; set before load */
 	u32 nr_cpus;		/* -  set before load */
 	u32 node;		/* -  set before load */
-	u64 pad[6];
+	u64 pad[5];
 };
 
-/* The memory of an imbalance between two LLCs. */
+/*
+ * The memory of an imbalance between two LLCs. Written without an atomic by
+ * whoever asks; worst outcome of a race: the hold time starts a little earlier
+ * or later than it should.
+ */
 struct toll_gate {
 	u64 since_at;	/* L  when the gain first exceeded the open threshold; 0: closed */
 	u64 seen_at;	/* L  when it was last seen above the close threshold */
@@ -144,17 +149,18 @@ struct toll_cpu {
 	u64 end_at;		/* C  expected end of the running task; 0: none runs */
 	u32 llc;		/* -  set before load */
 	u32 idle;		/* C  1 while counted in the LLC's nr_idle */
+	u64 looked_again;	/* C  looks for a task that is not there yet, since one ran */
 	u64 nr_wakes;		/* C  tasks that became runnable */
 	u64 nr_births;		/* C  forked tasks that were placed */
 	u64 nr_births_away;	/* C  ... in another LLC than their parent */
 	u64 nr_kicks;		/* C  idle CPUs woken by a tick because a queue pays */
-	u64 nr_pinned;		/* C  tasks that went through their CPU's own queue */
+	u64 nr_pinned;		/* C  turns that went through the CPU's own queue */
 	u64 wait_ns;		/* C  time from enqueue to running, summed */
 	u64 nr_waits;		/* C  ... over so many turns */
 	u64 asked[TOLL_KIND_SLOTS][TOLL_LEVEL_SLOTS];			/* C */
 	u64 verdicts[TOLL_KIND_SLOTS][TOLL_LEVEL_SLOTS][TOLL_VERDICT_SLOTS];	/* C */
 	u64 landed[TOLL_KIND_SLOTS][TOLL_LEVEL_SLOTS];	/* C  really ran elsewhere */
-	u64 pad[7];
+	u64 pad[6];
 };
 
 /* What a task left in one LLC. */

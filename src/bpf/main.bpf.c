@@ -28,7 +28,8 @@
  * What it is bad at: it takes the average burst for the next one, so a task
  * that changes its habits is misjudged for a few bursts; it knows the home of a
  * task's memory only as the node where the task first ran; a CPU taken by a
- * real-time task still counts as capacity; cgroup weights are not hierarchical.
+ * real-time task still counts as capacity; cgroup weights are not hierarchical;
+ * a waking task does not preempt one that has just begun a long slice.
  */
 #include <scx/common.bpf.h>
 #include <scx/compat.bpf.h>
@@ -59,7 +60,7 @@ s32 BPF_STRUCT_OPS(toll_select_cpu, struct task_struct *p, s32 prev_cpu, u64 wak
 
 	if (!pol || !me || !t || from == TOLL_NO_LLC)
 		return prev_cpu;
-	cpu = place_home(p, me, prev_cpu, from, wake_flags);
+	cpu = place_home(p, me, prev_cpu, from);
 	if (cpu < 0) {
 		if (wake_flags & SCX_WAKE_FORK)
 			cpu = place_newborn(p, me, prev_cpu, from, &idle);
@@ -74,7 +75,10 @@ s32 BPF_STRUCT_OPS(toll_select_cpu, struct task_struct *p, s32 prev_cpu, u64 wak
 	return cpu;
 }
 
-/* Queue a task that cannot leave @cpu: a kernel thread at once, others by vtime. */
+/*
+ * Queue a task that cannot leave its CPU: a kernel thread that wakes up goes
+ * first, everything else by vtime.
+ */
 static __always_inline void enqueue_pinned(struct task_struct *p, struct toll_task *t,
 					   struct toll_cpu *me, const struct toll_policy *pol,
 					   u64 enq_flags)
@@ -83,16 +87,15 @@ static __always_inline void enqueue_pinned(struct task_struct *p, struct toll_ta
 	u32 llc = cpu_llc(cpu);
 	u64 turn = toll_expect_turn(t->avg_run_ns, t->run_ns, pol->slice_ns);
 
-	me->nr_pinned++;
 	t->kind = TOLL_KIND_OTHER;
 	queue_add(t, llc, turn, 0);
-	if (p->flags & PF_KTHREAD) {
+	if ((p->flags & PF_KTHREAD) && (enq_flags & SCX_ENQ_WAKEUP)) {
 		scx_bpf_dsq_insert(p, SCX_DSQ_LOCAL_ON | (u64)cpu, pol->slice_ns, enq_flags);
 		return;
 	}
-	vtime_rebase(p, t, llc);
-	scx_bpf_dsq_insert_vtime(p, dsq_cpu(cpu), pol->slice_ns, vtime_to_queue(p, t, pol),
-				 enq_flags);
+	me->nr_pinned++;
+	vtime_to_queue(p, t, llc, pol);
+	scx_bpf_dsq_insert_vtime(p, dsq_cpu(cpu), pol->slice_ns, p->scx.dsq_vtime, enq_flags);
 	if (scx_bpf_test_and_clear_cpu_idle(cpu))
 		scx_bpf_kick_cpu(cpu, SCX_KICK_IDLE);
 }
@@ -104,19 +107,27 @@ static __always_inline void enqueue_at(struct task_struct *p, struct toll_task *
 {
 	u64 turn = toll_expect_turn(t->avg_run_ns, t->run_ns, pol->slice_ns);
 	u32 from = cpu_llc(scx_bpf_task_cpu(p));
+	struct toll_llc *llc;
+	s32 cpu = where->cpu;
 
 	/* Whoever takes it out of its own LLC's queue pulls it. */
 	note_kind(t, where->llc == from && where->cpu < 0 ? TOLL_KIND_PULL : TOLL_KIND_PUSH, from,
 		  where->llc);
-	if (where->cpu >= 0) {
+	if (cpu < 0) {
+		/* Count it first and look for an idle CPU once more: see toll_update_idle(). */
+		queue_add(t, where->llc, turn, 1);
+		llc = llc_of(where->llc);
+		if (llc && may_have_idle(llc))
+			cpu = claim_idle(p, where->llc);
+	}
+	if (cpu >= 0) {
 		queue_add(t, where->llc, turn, 0);
-		scx_bpf_dsq_insert(p, SCX_DSQ_LOCAL_ON | (u64)where->cpu, pol->slice_ns, enq_flags);
-		scx_bpf_kick_cpu(where->cpu, SCX_KICK_IDLE);
+		scx_bpf_dsq_insert(p, SCX_DSQ_LOCAL_ON | (u64)cpu, pol->slice_ns, enq_flags);
+		scx_bpf_kick_cpu(cpu, SCX_KICK_IDLE);
 		return;
 	}
-	vtime_rebase(p, t, where->llc);
-	queue_add(t, where->llc, turn, 1);
-	scx_bpf_dsq_insert_vtime(p, dsq_llc(where->llc), pol->slice_ns, vtime_to_queue(p, t, pol),
+	vtime_to_queue(p, t, where->llc, pol);
+	scx_bpf_dsq_insert_vtime(p, dsq_llc(where->llc), pol->slice_ns, p->scx.dsq_vtime,
 				 enq_flags);
 }
 
@@ -144,16 +155,17 @@ void BPF_STRUCT_OPS(toll_enqueue, struct task_struct *p, u64 enq_flags)
 }
 
 /* vtime that @prev has reached by now, if it could go on running; false if it cannot. */
-static __always_inline bool prev_vtime(struct task_struct *prev, u64 *vtime)
+static __always_inline bool prev_vtime(struct task_struct *prev, const struct toll_policy *pol,
+				       u64 *vtime)
 {
 	struct toll_task *t;
 
 	if (!prev || !(prev->scx.flags & SCX_TASK_QUEUED))
 		return false;
 	t = task_of(prev);
-	*vtime = prev->scx.dsq_vtime;
 	if (t && t->on_cpu)
-		*vtime += scale_by_task_weight_inverse(prev, time_delta(scx_bpf_now(), t->started_at));
+		charge(prev, t, scx_bpf_now(), pol);
+	*vtime = prev->scx.dsq_vtime;
 	return true;
 }
 
@@ -161,23 +173,31 @@ void BPF_STRUCT_OPS(toll_dispatch, s32 cpu, struct task_struct *prev)
 {
 	const struct toll_policy *pol = policy();
 	struct toll_cpu *me = cpu_of(cpu);
-	u32 llc = cpu_llc(cpu);
+	u32 llc_id = cpu_llc(cpu);
+	struct toll_llc *llc;
 	u64 own_vtime = 0;
 	bool has_own;
 
-	if (!pol || !me || llc == TOLL_NO_LLC)
+	if (!pol || !me || llc_id == TOLL_NO_LLC)
 		return;
-	has_own = prev_vtime(prev, &own_vtime);
-	if (pull_home(me, cpu, llc, has_own, own_vtime))
+	has_own = prev_vtime(prev, pol, &own_vtime);
+	if (pull_home(me, cpu, llc_id, has_own, own_vtime))
 		return;
 	if (has_own) {
 		scx_bpf_task_set_slice(prev, pol->slice_ns);
+		llc = llc_of(llc_id);
+		if (llc)
+			vtime_advance(llc, own_vtime, pol);
 		return;
 	}
-	if (toll_nr_llcs < 2)
+	if (pull_outward(me, cpu, llc_id, TOLL_LEVEL_LLC))
 		return;
-	if (!pull_outward(me, cpu, llc, TOLL_LEVEL_LLC))
-		pull_outward(me, cpu, llc, TOLL_LEVEL_NODE);
+	if (pull_outward(me, cpu, llc_id, TOLL_LEVEL_NODE))
+		return;
+	/* The searches may have let go of the run queue: a pinned task may have come meanwhile. */
+	if (scx_bpf_dsq_move_to_local(dsq_cpu(cpu), 0))
+		return;
+	look_again(me, cpu, llc_id);
 }
 
 void BPF_STRUCT_OPS(toll_runnable, struct task_struct *p, u64 enq_flags)
@@ -207,13 +227,14 @@ void BPF_STRUCT_OPS(toll_running, struct task_struct *p)
 		return;
 	queue_del(t);
 	idle_set(on, 0);
+	on->looked_again = 0;
 	if (t->enqueued_at) {
 		on->wait_ns += time_delta(now, t->enqueued_at);
 		on->nr_waits++;
 		t->enqueued_at = 0;
 	}
-	vtime_rebase(p, t, llc_id);
-	vtime_advance(llc, p->scx.dsq_vtime);
+	vtime_to_queue(p, t, llc_id, pol);
+	vtime_advance(llc, p->scx.dsq_vtime, pol);
 	warm_enter(t, llc_id, llc);
 	land(t, on, cpu);
 	if (t->home_node == TOLL_NO_NODE)
@@ -237,8 +258,6 @@ void BPF_STRUCT_OPS(toll_stopping, struct task_struct *p, bool runnable)
 	llc = llc_of(t->llc);
 	if (llc)
 		run_end(on, llc);
-	if (!runnable)
-		t->avg_run_ns = toll_average(t->avg_run_ns, t->run_ns);
 }
 
 void BPF_STRUCT_OPS(toll_quiescent, struct task_struct *p, u64 deq_flags)
@@ -249,12 +268,14 @@ void BPF_STRUCT_OPS(toll_quiescent, struct task_struct *p, u64 deq_flags)
 		return;
 	queue_del(t);
 	t->enqueued_at = 0;
+	if (deq_flags & SCX_DEQ_SLEEP)
+		t->avg_run_ns = toll_average(t->avg_run_ns, t->run_ns);
 }
 
 void BPF_STRUCT_OPS(toll_tick, struct task_struct *p)
 {
 	const struct toll_policy *pol = policy();
-	struct toll_cpu *me = this_cpu();
+	struct toll_cpu *me = cpu_of(scx_bpf_task_cpu(p));
 	struct toll_task *t = task_of(p);
 	u64 now = scx_bpf_now();
 	struct toll_llc *llc;
@@ -265,14 +286,13 @@ void BPF_STRUCT_OPS(toll_tick, struct task_struct *p)
 	llc = llc_of(t->llc);
 	if (!llc)
 		return;
-	vtime_advance(llc, p->scx.dsq_vtime);
 	if (me->end_at && time_after(now, me->end_at))
 		run_extend(me, llc, now + toll_expect_turn(t->avg_run_ns, t->run_ns, p->scx.slice));
 	look_outward(me, t->llc, now);
 }
 
 /*
- * Count the CPU idle first and look at the queue after it, while enqueue()
+ * Count the CPU idle first and look at its queues after it, while enqueue_at()
  * counts the task first and looks for an idle CPU after it: one of the two
  * sees the other.
  */
@@ -287,8 +307,17 @@ void BPF_STRUCT_OPS(toll_update_idle, s32 cpu, bool idle)
 	if (!idle)
 		return;
 	llc = llc_of(me->llc);
-	if (llc && READ_ONCE(llc->nr_queued))
+	if ((llc && READ_ONCE(llc->nr_queued)) || scx_bpf_dsq_nr_queued(dsq_cpu(cpu)) > 0)
 		scx_bpf_kick_cpu(cpu, SCX_KICK_IDLE);
+}
+
+/*
+ * A real-time or deadline task has taken the CPU: what was already handed to it
+ * goes through enqueue() again, and may go elsewhere.
+ */
+void BPF_STRUCT_OPS(toll_cpu_release, s32 cpu, struct scx_cpu_release_args *args)
+{
+	scx_bpf_reenqueue_local();
 }
 
 s32 BPF_STRUCT_OPS_SLEEPABLE(toll_init_task, struct task_struct *p, struct scx_init_task_args *args)
@@ -395,6 +424,21 @@ s32 BPF_STRUCT_OPS_SLEEPABLE(toll_init)
 	return 0;
 }
 
+/* Bring every LLC's wait_ns up to date; run by user space before it reads them. */
+SEC("syscall")
+int toll_read_waits(void *unused)
+{
+	struct toll_llc *llc;
+	u32 i;
+
+	bpf_for(i, 0, toll_nr_llcs) {
+		llc = llc_of(i);
+		if (llc)
+			WRITE_ONCE(llc->wait_ns, toll_wait_in(i, 0, false));
+	}
+	return 0;
+}
+
 void BPF_STRUCT_OPS(toll_dump, struct scx_dump_ctx *dctx)
 {
 	struct toll_llc *llc;
@@ -404,7 +448,7 @@ void BPF_STRUCT_OPS(toll_dump, struct scx_dump_ctx *dctx)
 		llc = llc_of(i);
 		if (llc)
 			scx_bpf_dump("LLC%u: wait %llu ns, queued %llu tasks %llu ns, running %llu, idle %llu",
-				     i, toll_wait_in(i, 0), llc->nr_queued,
+				     i, toll_wait_in(i, 0, false), llc->nr_queued,
 				     llc->queued_ns, llc->nr_running, llc->nr_idle);
 	}
 }
@@ -424,6 +468,7 @@ SCX_OPS_DEFINE(toll_ops,
 	       .quiescent		= (void *)toll_quiescent,
 	       .tick			= (void *)toll_tick,
 	       .update_idle		= (void *)toll_update_idle,
+	       .cpu_release		= (void *)toll_cpu_release,
 	       .init_task		= (void *)toll_init_task,
 	       .exit_task		= (void *)toll_exit_task,
 	       .enable			= (void *)toll_enable,

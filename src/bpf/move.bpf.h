@@ -117,8 +117,9 @@ static __always_inline bool is_applied(u32 verdict)
  */
 static __always_inline u32 better_reason(u32 a, u32 b)
 {
-	/* Rank by how far the decision came: nothing, affinity, not worth, hysteresis, raced. */
-	const u64 rank = 0x0 << (4 * TOLL_NOTHING) | 0x1 << (4 * TOLL_AFFINITY) |
+	/* Nothing, affinity, not worth, hysteresis, raced; and what was applied says it all. */
+	const u64 rank = 0xfULL << (4 * TOLL_APPLIED) | 0xfULL << (4 * TOLL_APPLIED_AGED) |
+			 0x0 << (4 * TOLL_NOTHING) | 0x1 << (4 * TOLL_AFFINITY) |
 			 0x2 << (4 * TOLL_NOT_WORTH) | 0x3 << (4 * TOLL_HYSTERESIS) |
 			 0x4 << (4 * TOLL_RACED);
 
@@ -128,25 +129,32 @@ static __always_inline u32 better_reason(u32 a, u32 b)
 /*
  * An idle CPU of @llc that @p may use, claimed for it, @prev_cpu or a CPU near
  * it first; negative when there is none.
+ *
+ * The kernel takes an idle @prev_cpu that is in the mask it is given without
+ * asking the task's own mask, which may have changed while the task slept; so
+ * only a CPU that the task may use is named here.
  */
-static __always_inline s32 claim_idle_near(struct task_struct *p, s32 prev_cpu, u32 llc,
-					   u64 wake_flags)
+static __always_inline s32 claim_idle_near(struct task_struct *p, s32 prev_cpu, u32 llc)
 {
 	const struct cpumask *cpus = llc_cpus(llc);
 
-	return cpus ? scx_bpf_select_cpu_and(p, prev_cpu, wake_flags, cpus, 0) : -EBUSY;
+	if (!cpus)
+		return -EBUSY;
+	if (cpu_llc(prev_cpu) != llc || !bpf_cpumask_test_cpu(prev_cpu, p->cpus_ptr)) {
+		prev_cpu = bpf_cpumask_any_and_distribute(cpus, p->cpus_ptr);
+		if ((u32)prev_cpu >= toll_nr_cpu_ids)
+			return -EBUSY;
+	}
+	return scx_bpf_select_cpu_and(p, prev_cpu, 0, cpus, 0);
 }
 
 /* The same where the task has no CPU to be near to. */
 static __always_inline s32 claim_idle(struct task_struct *p, u32 llc)
 {
 	const struct cpumask *cpus = llc_cpus(llc);
-	s32 cpu;
 
-	if (!cpus)
-		return -EBUSY;
-	cpu = bpf_cpumask_first(cpus);
-	return scx_bpf_select_cpu_and(p, cpu, 0, cpus, 0);
+	return cpus ? claim_idle_near(p, bpf_cpumask_any_and_distribute(cpus, p->cpus_ptr), llc) :
+		      -EBUSY;
 }
 
 #endif /* TOLL_MOVE_BPF_H */

@@ -23,14 +23,14 @@ static __always_inline void place_on(struct task_struct *p, struct toll_task *t,
 
 /* Place within the LLC. Costs nothing by the model, so it is never refused for its price. */
 static __always_inline s32 place_home(struct task_struct *p, struct toll_cpu *me, s32 prev_cpu,
-				      u32 from, u64 wake_flags)
+				      u32 from)
 {
 	struct toll_llc *llc = llc_of(from);
 	s32 cpu = -EBUSY;
 
 	count_asked(me, TOLL_KIND_PLACE, TOLL_LEVEL_CORE);
-	if (llc && READ_ONCE(llc->nr_idle))
-		cpu = claim_idle_near(p, prev_cpu, from, wake_flags);
+	if (llc && may_have_idle(llc))
+		cpu = claim_idle_near(p, prev_cpu, from);
 	count_verdict(me, TOLL_KIND_PLACE, TOLL_LEVEL_CORE, cpu >= 0 ? TOLL_APPLIED : TOLL_NOTHING);
 	return cpu;
 }
@@ -50,12 +50,12 @@ static __always_inline s32 place_newborn(struct task_struct *p, struct toll_cpu 
 
 	*idle = false;
 	me->nr_births++;
-	least = toll_wait_in(from, 0);
+	least = toll_wait_in(from, 0, true);
 	bpf_for(rank, 0, toll_nr_llcs - 1) {
 		to = outward(from, rank);
 		if (!may_use(p, to))
 			continue;
-		wait = toll_wait_in(to, 0);
+		wait = toll_wait_in(to, 0, false);
 		if (wait < least) {
 			least = wait;
 			best = to;
@@ -96,7 +96,7 @@ static __always_inline s32 place_outward(struct task_struct *p, struct toll_task
 			count_asked(me, TOLL_KIND_PLACE, level);
 		asked = true;
 		llc = llc_of(to);
-		if (!llc || !READ_ONCE(llc->nr_idle))
+		if (!llc || !may_have_idle(llc))
 			continue;
 		if (!may_use(p, to)) {
 			verdict = better_reason(verdict, TOLL_AFFINITY);
@@ -121,12 +121,14 @@ static __always_inline s32 place_away(struct task_struct *p, struct toll_task *t
 {
 	const struct toll_policy *pol = policy();
 	struct ask a;
+	u64 wait;
 	s32 cpu;
 
 	if (!pol || toll_nr_llcs < 2)
 		return -EBUSY;
-	if (ask_init(&a, t, from,
-		     toll_wait_in(from, toll_expect_turn(t->avg_run_ns, t->run_ns, pol->slice_ns))))
+	/* No idle CPU of the LLC could be claimed, so if there is one it is not for this task. */
+	wait = toll_wait_in(from, toll_expect_turn(t->avg_run_ns, t->run_ns, pol->slice_ns), true);
+	if (ask_init(&a, t, from, wait))
 		return -EBUSY;
 	cpu = place_outward(p, t, me, &a, TOLL_LEVEL_LLC);
 	if (cpu < 0)

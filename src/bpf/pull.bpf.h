@@ -15,6 +15,10 @@
 #define TOLL_PULL_LOOK 4
 /* Shortest time between two looks outward by the ticks of one LLC. */
 #define TOLL_LOOK_EVERY_NS (1ULL * TOLL_MS)
+/* LLCs with an idle CPU that one look outward asks about. */
+#define TOLL_LOOK_LLCS 4
+/* Times that a CPU looks again for a task that is counted but not yet in the queue. */
+#define TOLL_LOOK_AGAIN 3
 
 /* The best of a victim's first tasks: who, and what came of looking at it. */
 struct pick {
@@ -23,13 +27,25 @@ struct pick {
 };
 
 /*
- * Look at the first tasks of LLC @from for one that pays to be moved to LLC
- * @to, and on to @cpu if that is not negative. One that has waited too long
- * comes before all others.
+ * Ask whether @t, which waits in LLC @from, is to move to LLC @to, where it
+ * would not have to wait. It waits already, so if @from has an idle CPU that
+ * has not helped it. Leaves the margin in @a.
+ */
+static __always_inline u32 judge_waiting(struct toll_task *t, u32 from, u32 to, struct ask *a)
+{
+	if (ask_init(a, t, from, toll_wait_in(from, 0, true)))
+		return TOLL_NOTHING;
+	if (waited_too_long(t, a->now))
+		return TOLL_APPLIED_AGED;
+	return worth_moving(a, t, to, 0);
+}
+
+/*
+ * Look at the first tasks of LLC @from for one that pays to be moved to @cpu of
+ * LLC @to. One that has waited too long comes before all others.
  */
 static __always_inline void pick_best(struct pick *best, u32 from, u32 to, s32 cpu)
 {
-	u64 wait = toll_wait_in(from, 0);
 	u32 looked = 0, verdict;
 	struct task_struct *p;
 	struct ask a;
@@ -45,37 +61,26 @@ static __always_inline void pick_best(struct pick *best, u32 from, u32 to, s32 c
 		t = task_of(p);
 		if (!t)
 			continue;
-		if (cpu >= 0 ? !bpf_cpumask_test_cpu(cpu, p->cpus_ptr) : !may_use(p, to)) {
+		if (!bpf_cpumask_test_cpu(cpu, p->cpus_ptr) || is_migration_disabled(p)) {
 			best->verdict = better_reason(best->verdict, TOLL_AFFINITY);
 			continue;
 		}
-		if (is_migration_disabled(p)) {
-			best->verdict = better_reason(best->verdict, TOLL_AFFINITY);
-			continue;
-		}
-		if (ask_init(&a, t, from, wait))
-			continue;
-		if (waited_too_long(t, a.now)) {
+		verdict = judge_waiting(t, from, to, &a);
+		if (verdict == TOLL_APPLIED_AGED) {
 			best->pid = p->pid;
-			best->verdict = TOLL_APPLIED_AGED;
+			best->verdict = verdict;
 			break;
 		}
-		verdict = worth_moving(&a, t, to, 0);
-		if (verdict != TOLL_APPLIED) {
-			if (!best->pid)
-				best->verdict = better_reason(best->verdict, verdict);
-			continue;
-		}
-		if (!best->pid || a.net_ns > most) {
+		if (verdict == TOLL_APPLIED && (!best->pid || a.net_ns > most)) {
 			most = a.net_ns;
 			best->pid = p->pid;
-			best->verdict = TOLL_APPLIED;
 		}
+		best->verdict = better_reason(best->verdict, verdict);
 	}
 }
 
-/* Fetch task @pid out of LLC @from's queue to this CPU of LLC @to. Return false if it is gone. */
-static __always_inline bool pull_task(s32 pid, u32 from, u32 to)
+/* Fetch task @pid out of LLC @from's queue to @cpu of LLC @to. Return false if it is gone. */
+static __always_inline bool pull_task(s32 pid, u32 from, u32 to, s32 cpu)
 {
 	struct task_struct *p;
 	u32 looked = 0;
@@ -90,7 +95,8 @@ static __always_inline bool pull_task(s32 pid, u32 from, u32 to)
 		if (p->pid != pid)
 			continue;
 		t = task_of(p);
-		if (!t)
+		/* It may have been queued anew since, with another mask. */
+		if (!t || is_migration_disabled(p) || !bpf_cpumask_test_cpu(cpu, p->cpus_ptr))
 			break;
 		moved = scx_bpf_dsq_move(BPF_FOR_EACH_ITER, p, SCX_DSQ_LOCAL, 0);
 		if (moved) {
@@ -122,7 +128,7 @@ static __always_inline bool pull_outward(struct toll_cpu *me, s32 cpu, u32 to, u
 			continue;
 		pick_best(&best, from, to, cpu);
 		if (is_applied(best.verdict)) {
-			if (pull_task(best.pid, from, to)) {
+			if (pull_task(best.pid, from, to, cpu)) {
 				verdict = best.verdict;
 				break;
 			}
@@ -168,30 +174,70 @@ static __always_inline bool pull_home(struct toll_cpu *me, s32 cpu, u32 llc_id, 
 }
 
 /*
- * Wake an idle CPU of LLC @to if a task that waits in @from pays to go there,
- * or has waited too long. The CPU then pulls by itself, and decides again.
+ * A CPU of LLC @to that @p may use and that runs none of our tasks, to be
+ * kicked if it is idle; negative when there is none. From a tick, where the
+ * kernel's own search for a task is not to be had.
+ *
+ * The kernel's idle mask is asked first, but not believed when it has nothing:
+ * a CPU that is in no idle mask and runs nothing would sleep on for ever.
+ */
+static __always_inline s32 find_idle_from_tick(struct task_struct *p, u32 to)
+{
+	const struct cpumask *cpus = llc_cpus(to);
+	struct toll_cpu *c;
+	s32 idle = -EBUSY;
+	u32 cpu;
+
+	if (!cpus)
+		return -EBUSY;
+	if (p->nr_cpus_allowed >= toll_nr_cpus)
+		idle = scx_bpf_pick_idle_cpu(cpus, 0);
+	if (idle >= 0)
+		return idle;
+	bpf_for(cpu, 0, toll_nr_cpu_ids) {
+		if (cpu_llc(cpu) != to || !bpf_cpumask_test_cpu(cpu, p->cpus_ptr))
+			continue;
+		c = cpu_of(cpu);
+		if (c && !READ_ONCE(c->end_at)) {
+			scx_bpf_test_and_clear_cpu_idle(cpu);
+			return cpu;
+		}
+	}
+	return -EBUSY;
+}
+
+/*
+ * Wake an idle CPU of LLC @to for which one of the first tasks that wait in
+ * @from has come to pay, or has waited too long. That CPU then pulls by itself,
+ * and decides again.
  */
 static __always_inline bool wake_for(struct toll_cpu *me, u32 from, u32 to)
 {
-	struct toll_llc *llc = llc_of(to);
-	const struct cpumask *cpus;
-	struct pick best;
+	struct task_struct *p;
+	bool woken = false;
+	u32 looked = 0;
+	struct ask a;
 	s32 cpu;
 
-	if (!llc || !READ_ONCE(llc->nr_idle))
-		return false;
-	if (from != to) {
-		pick_best(&best, from, to, -1);
-		if (!is_applied(best.verdict))
-			return false;
+	bpf_for_each(scx_dsq, p, dsq_llc(from), 0) {
+		struct toll_task *t;
+
+		if (looked++ >= TOLL_PULL_LOOK)
+			break;
+		t = task_of(p);
+		if (!t)
+			continue;
+		if (from != to && !is_applied(judge_waiting(t, from, to, &a)))
+			continue;
+		cpu = find_idle_from_tick(p, to);
+		if (cpu < 0)
+			continue;
+		me->nr_kicks++;
+		scx_bpf_kick_cpu(cpu, SCX_KICK_IDLE);
+		woken = true;
+		break;
 	}
-	cpus = llc_cpus(to);
-	cpu = cpus ? scx_bpf_pick_idle_cpu(cpus, 0) : -EBUSY;
-	if (cpu < 0)
-		return false;
-	me->nr_kicks++;
-	scx_bpf_kick_cpu(cpu, SCX_KICK_IDLE);
-	return true;
+	return woken;
 }
 
 /*
@@ -201,8 +247,8 @@ static __always_inline bool wake_for(struct toll_cpu *me, u32 from, u32 to)
 static __always_inline void look_outward(struct toll_cpu *me, u32 from, u64 now)
 {
 	struct toll_llc *llc = llc_of(from);
+	u32 rank, to, asked = 0;
 	u64 looked_at;
-	u32 rank;
 
 	if (!llc || !READ_ONCE(llc->nr_queued))
 		return;
@@ -211,11 +257,31 @@ static __always_inline void look_outward(struct toll_cpu *me, u32 from, u64 now)
 		return;
 	if (__sync_val_compare_and_swap(&llc->looked_at, looked_at, now) != looked_at)
 		return;
-	if (wake_for(me, from, from))
+	if (may_have_idle(llc) && wake_for(me, from, from))
 		return;
-	bpf_for(rank, 0, toll_nr_llcs - 1)
-		if (wake_for(me, from, outward(from, rank)))
+	bpf_for(rank, 0, toll_nr_llcs - 1) {
+		to = outward(from, rank);
+		llc = llc_of(to);
+		if (!llc || !may_have_idle(llc))
+			continue;
+		if (wake_for(me, from, to) || ++asked >= TOLL_LOOK_LLCS)
 			return;
+	}
+}
+
+/*
+ * @cpu found nothing although a task is counted in its LLC's queue: the task is
+ * between being counted and being inserted, or may not run here. Look again a
+ * few times, since the idle CPU would not be told.
+ */
+static __always_inline void look_again(struct toll_cpu *me, s32 cpu, u32 llc_id)
+{
+	struct toll_llc *llc = llc_of(llc_id);
+
+	if (!llc || !READ_ONCE(llc->nr_queued) || me->looked_again >= TOLL_LOOK_AGAIN)
+		return;
+	me->looked_again++;
+	scx_bpf_kick_cpu(cpu, SCX_KICK_IDLE);
 }
 
 #endif /* TOLL_PULL_BPF_H */

@@ -29,8 +29,8 @@ static __always_inline bool push_home(struct task_struct *p, struct toll_cpu *me
 	where->llc = from;
 	where->cpu = -EBUSY;
 	count_asked(me, TOLL_KIND_PUSH, TOLL_LEVEL_CORE);
-	if (llc && READ_ONCE(llc->nr_idle))
-		where->cpu = claim_idle_near(p, cpu, from, 0);
+	if (llc && may_have_idle(llc))
+		where->cpu = claim_idle_near(p, cpu, from);
 	count_verdict(me, TOLL_KIND_PUSH, TOLL_LEVEL_CORE,
 		      where->cpu >= 0 ? TOLL_APPLIED : TOLL_NOTHING);
 	return where->cpu >= 0;
@@ -55,7 +55,7 @@ static __always_inline bool push_outward(struct task_struct *p, struct toll_task
 		if (!asked)
 			count_asked(me, TOLL_KIND_PUSH, level);
 		asked = true;
-		wait = toll_wait_in(to, a->turn_ns);
+		wait = toll_wait_in(to, a->turn_ns, false);
 		if (wait >= least)
 			continue;
 		if (!may_use(p, to)) {
@@ -72,10 +72,13 @@ static __always_inline bool push_outward(struct task_struct *p, struct toll_task
 	if (verdict == TOLL_APPLIED) {
 		s32 cpu = least ? -EBUSY : claim_idle(p, best);
 
-		/* The wait of 0 was that of an idle CPU: without it the sum does not hold. */
+		/* The wait of 0 was that of an idle CPU: without it the sum is another. */
 		if (!least && cpu < 0) {
-			verdict = TOLL_RACED;
-		} else {
+			least = toll_wait_in(best, a->turn_ns, true);
+			if (worth_moving(a, t, best, least) != TOLL_APPLIED)
+				verdict = TOLL_RACED;
+		}
+		if (verdict == TOLL_APPLIED) {
 			where->llc = best;
 			where->cpu = cpu;
 		}
@@ -95,7 +98,7 @@ static __always_inline void push_choose(struct task_struct *p, struct toll_task 
 
 	if (push_home(p, me, from, cpu, where) || !pol || toll_nr_llcs < 2)
 		return;
-	wait = toll_wait_in(from, toll_expect_turn(t->avg_run_ns, t->run_ns, pol->slice_ns));
+	wait = toll_wait_in(from, toll_expect_turn(t->avg_run_ns, t->run_ns, pol->slice_ns), true);
 	if (!wait || ask_init(&a, t, from, wait))
 		return;
 	if (push_outward(p, t, me, &a, TOLL_LEVEL_LLC, where))

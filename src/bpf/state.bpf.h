@@ -15,7 +15,7 @@
 /* The machine. Set by sched.rs before load, constant from then on. */
 const volatile u32 toll_nr_llcs = 1;
 const volatile u32 toll_nr_cpu_ids = 1;
-const volatile u32 toll_nr_cpus = 1;			/* CPUs that are scheduled */
+const volatile u32 toll_nr_cpus = 1;			/* CPUs in the mask of a task that may use all */
 const volatile u16 toll_cpu_llc[TOLL_MAX_CPUS];	/* TOLL_NO_LLC: not ours */
 const volatile u8 toll_llc_node[TOLL_MAX_LLCS];
 /* Row i: the other LLCs, nearest first; toll_nr_llcs - 1 entries are used. */

@@ -5,6 +5,7 @@
 
 mod vm;
 
+mod affinity_and_weights_hold;
 mod an_error_exit_gives_the_machine_back;
 mod bad_machines_are_refused;
 mod books_balance_after_a_storm;
