@@ -1,0 +1,455 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//! What a move costs on this machine, measured without root and without counters.
+//!
+//! 1. [`machine`]: is there a machine to measure, or is it emulated? Then all stays default.
+//! 2. [`plan`]: which CPUs stand for which distances.
+//! 3. [`handoff`]: a cache line between two CPUs; [`coherence`]: what dirty data pays.
+//! 4. [`fixed`]: a move without a working set.
+//! 5. [`refill`]: a working set that has to follow, by size and distance.
+//! 6. [`memory`]: latency and bandwidth, node × node.
+//! 7. [`estimate`]: samples → a figure and its spread; [`table`]: figures → a table; [`store`]:
+//!    where it lies.
+//!
+//! Each step works on threads pinned to the CPUs that it measures, and disturbs no others.
+//! A figure whose spread exceeds [`estimate::SPREAD_MAX`] is not believed: the default stays.
+//!
+//! Weak spots: what a hypervisor takes away in short bites is invisible and only thinned out by
+//! the 10th percentile; frequency is taken as it comes; refills are dependent loads.
+
+pub mod chase;
+pub mod coherence;
+pub mod estimate;
+pub mod fixed;
+pub mod handoff;
+pub mod machine;
+pub mod memory;
+pub mod os;
+pub mod plan;
+pub mod refill;
+pub mod store;
+pub mod table;
+
+use crate::topology::Topology;
+use coherence::Coherence;
+use estimate::Estimate;
+use machine::Machine;
+use plan::{Distance, Pair, Plan};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use table::{Cell, FixedRow, HandoffRow, MemoryRow, PairRow, RefillRow, Table};
+
+/// Slowest hand-off that a real machine shows, ns: ten times that between distant sockets.
+pub const HANDOFF_NS_MAX: f64 = 3000.0;
+/// Seed of the random cycles: each run walks the same paths.
+const SEED: u64 = 0x746f_6c6c;
+
+/// How thoroughly to measure.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Options {
+    /// All pairs of CPUs and more time for each figure, instead of representatives within about
+    /// three seconds.
+    pub thorough: bool,
+}
+
+/// Built-in figures by distance, from published measurements of two-socket servers: ns per line
+/// (hand-off and refill) and ns per move. `same` has no hand-off.
+struct Defaults;
+
+impl Defaults {
+    const fn handoff_ns(distance: Distance) -> f64 {
+        match distance {
+            Distance::Same => 0.0,
+            Distance::Sibling => 10.0,
+            Distance::Core => 21.0,
+            Distance::Llc => 100.0,
+            Distance::Node => 150.0,
+        }
+    }
+
+    /// 128 KiB in 14 µs within an LLC and in 170 µs across LLCs; 1.6 times that across nodes.
+    const fn refill_ns(distance: Distance) -> f64 {
+        match distance {
+            Distance::Same | Distance::Sibling => 0.0,
+            Distance::Core => 6.8,
+            Distance::Llc => 83.0,
+            Distance::Node => 133.0,
+        }
+    }
+
+    const fn fixed_ns(distance: Distance) -> f64 {
+        match distance {
+            Distance::Same | Distance::Sibling | Distance::Core => 2_000.0,
+            Distance::Llc => 10_000.0,
+            Distance::Node => 25_000.0,
+        }
+    }
+
+    /// 81 ns near, 140 ns far.
+    const fn latency_ns(near: bool) -> f64 {
+        if near { 81.0 } else { 140.0 }
+    }
+
+    const fn mib_per_s(near: bool) -> f64 {
+        if near { 12_000.0 } else { 8_000.0 }
+    }
+}
+
+/// Time for each part.
+struct Budget {
+    pair: Duration,
+    fixed: Duration,
+    refill: Duration,
+    memory: Duration,
+}
+
+impl Budget {
+    /// Shares of about three seconds for `plan`; four times that, and no less per pair on a big
+    /// machine, if `thorough`.
+    fn new(plan: &Plan, sizes: usize, thorough: bool) -> Budget {
+        let (scale, least) = if thorough { (4, 20) } else { (1, 5) };
+        let share = |ms: usize, parts: usize, most: usize| {
+            Duration::from_millis((scale * ms / parts.max(1)).clamp(least, scale * most) as u64)
+        };
+        let nodes = plan.node_cpus.len() * plan.node_cpus.iter().flatten().count();
+        Budget {
+            pair: share(500, plan.pairs.len(), 200),
+            fixed: share(250, plan.moves.len(), 150),
+            refill: share(1300, sizes, 250),
+            memory: share(400, nodes, 200),
+        }
+    }
+}
+
+/// Measure the machine `topo`. `progress` is told what is measured and which share of the work
+/// is done, 0 to 1.
+///
+/// It always answers: what cannot be measured keeps its default, and the notes say why.
+pub fn run(topo: &Topology, options: Options, progress: &mut dyn FnMut(&str, f64)) -> Table {
+    let start = Instant::now();
+    let mut run = Run {
+        topo,
+        plan: Plan::new(topo, &os::allowed_cpus(), options.thorough),
+        date: utc(SystemTime::now()),
+        rng: chase::Rng(SEED),
+        progress,
+        done: 0.0,
+        table: empty(topo, options),
+    };
+    match machine::why_meaningless() {
+        Some(why) => run.give_up(why),
+        None => run.everything(options),
+    }
+    let mut table = run.table;
+    table.wall_ms = start.elapsed().as_millis() as u64;
+    table
+}
+
+/// The table of `topo` with nothing but defaults.
+fn empty(topo: &Topology, options: Options) -> Table {
+    let largest = topo.llcs.iter().map(|llc| llc.cache_kib).max().unwrap_or(0);
+    let sizes = refill::sizes_kib(largest);
+    let refill_row = |distance, kib| RefillRow {
+        distance,
+        kib,
+        ns_per_line: Cell::default_value(Defaults::refill_ns(distance)),
+    };
+    let nodes = 0..topo.nodes.len() as u32;
+    let memory_row = |memory: u32, cpu: u32| MemoryRow {
+        memory,
+        cpu,
+        latency_ns: Cell::default_value(Defaults::latency_ns(memory == cpu)),
+        mib_per_s: Cell::default_value(Defaults::mib_per_s(memory == cpu)),
+    };
+    let has_cpus = |cpu: &u32| topo.nodes.get(*cpu as usize).is_some_and(|n| !n.llcs.is_empty());
+    Table {
+        version: table::VERSION,
+        date: utc(SystemTime::now()),
+        wall_ms: 0,
+        thorough: options.thorough,
+        meaningless: None,
+        notes: Vec::new(),
+        machine: Machine::here(topo),
+        coherence: Coherence::unknown("cannot tell: nothing was measured"),
+        handoff: Distance::APART.map(default_handoff).into(),
+        pair: Vec::new(),
+        refill: Distance::ALL
+            .into_iter()
+            .flat_map(|distance| sizes.iter().map(move |kib| refill_row(distance, *kib)))
+            .collect(),
+        memory: nodes
+            .clone()
+            .flat_map(|m| nodes.clone().filter(has_cpus).map(move |c| memory_row(m, c)))
+            .collect(),
+        fixed: Distance::APART
+            .into_iter()
+            .map(|distance| FixedRow {
+                distance,
+                ns: Cell::default_value(Defaults::fixed_ns(distance)),
+            })
+            .collect(),
+    }
+}
+
+fn default_handoff(distance: Distance) -> HandoffRow {
+    let cell = || Cell::default_value(Defaults::handoff_ns(distance));
+    HandoffRow { distance, handoff: cell(), read: cell(), modified: cell() }
+}
+
+/// A measurement under way.
+struct Run<'a> {
+    topo: &'a Topology,
+    plan: Plan,
+    date: String,
+    rng: chase::Rng,
+    progress: &'a mut dyn FnMut(&str, f64),
+    done: f64,
+    table: Table,
+}
+
+impl Run<'_> {
+    /// Keep all defaults, for the reason `why`.
+    fn give_up(&mut self, why: String) {
+        let defaults = empty(self.topo, Options { thorough: self.table.thorough });
+        self.table = Table { meaningless: Some(why), ..defaults };
+    }
+
+    fn note(&mut self, sentence: String) {
+        self.table.notes.push(sentence);
+    }
+
+    fn advance(&mut self, what: &str, share: f64) {
+        self.done = (self.done + share).min(1.0);
+        (self.progress)(what, self.done);
+    }
+
+    fn everything(&mut self, options: Options) {
+        let mut sizes: Vec<u32> = self.table.refill.iter().map(|row| row.kib).collect();
+        sizes.sort_unstable();
+        sizes.dedup();
+        let budget = Budget::new(&self.plan, sizes.len(), options.thorough);
+        self.hand_offs(budget.pair);
+        if self.table.meaningless.is_some() {
+            return;
+        }
+        self.fixed_costs(budget.fixed);
+        self.refills(&sizes, budget.refill);
+        self.memories(budget.memory);
+        self.sum_up();
+    }
+
+    fn hand_offs(&mut self, budget: Duration) {
+        let pairs = self.plan.pairs.clone();
+        let mut estimates = Vec::new();
+        for pair in &pairs {
+            match handoff::measure(pair, budget, &mut self.rng) {
+                Ok(samples) => {
+                    let read = Estimate::of(&samples.read);
+                    let modified = Estimate::of(&samples.modified);
+                    let handoff = Estimate::of(&samples.handoff);
+                    if let Some(why) = handoff.and_then(|handoff| implausible(pair, &handoff)) {
+                        return self.give_up(why);
+                    }
+                    estimates.push((*pair, handoff, read, modified));
+                }
+                Err(err) => self.note(format!(
+                    "CPU {} and CPU {} cannot be measured: {err}",
+                    pair.from.0, pair.to.0
+                )),
+            }
+            self.advance("hand-offs", 0.25 / pairs.len() as f64);
+        }
+        for (pair, handoff, read, modified) in &estimates {
+            let default = Defaults::handoff_ns(pair.distance);
+            let cell = |e: &Option<Estimate>| Cell::measured(e.as_ref(), default, &self.date);
+            self.table.pair.push(PairRow {
+                from: pair.from.0,
+                to: pair.to.0,
+                distance: pair.distance,
+                handoff: cell(handoff),
+                read: cell(read),
+                modified: cell(modified),
+            });
+        }
+        for row in &mut self.table.handoff {
+            let rows: Vec<&PairRow> =
+                self.table.pair.iter().filter(|pair| pair.distance == row.distance).collect();
+            let middle = |of: fn(&PairRow) -> &Cell| middle_cell(rows.iter().map(|row| of(row)));
+            let replace = |cell: &mut Cell, by: Option<Cell>| {
+                by.into_iter().for_each(|by| *cell = by);
+            };
+            replace(&mut row.handoff, middle(|row| &row.handoff));
+            replace(&mut row.read, middle(|row| &row.read));
+            replace(&mut row.modified, middle(|row| &row.modified));
+        }
+        self.table.coherence = self.coherence(&estimates);
+    }
+
+    /// From the first pair that lies in two LLCs.
+    fn coherence(
+        &self,
+        estimates: &[(Pair, Option<Estimate>, Option<Estimate>, Option<Estimate>)],
+    ) -> Coherence {
+        if self.topo.llcs.len() < 2 {
+            return Coherence::unknown("cannot tell: there is only one LLC, which answers for all");
+        }
+        let between = estimates.iter().filter(|(pair, ..)| pair.distance >= Distance::Llc);
+        match between.filter_map(|(_, _, read, modified)| read.zip(*modified)).next() {
+            Some((read, modified)) => Coherence::judge(&read, &modified),
+            None => Coherence::unknown("cannot tell: no pair between LLCs could be measured"),
+        }
+    }
+
+    fn fixed_costs(&mut self, budget: Duration) {
+        let moves = self.plan.moves.clone();
+        for pair in moves.iter().filter(|pair| pair.distance != Distance::Same) {
+            let estimate = fixed::measure(pair, budget).ok().flatten();
+            for row in self.table.fixed.iter_mut().filter(|row| row.distance == pair.distance) {
+                let default = Defaults::fixed_ns(pair.distance);
+                row.ns = Cell::measured(estimate.as_ref(), default, &self.date);
+            }
+            self.advance("moves", 0.1 / moves.len() as f64);
+        }
+    }
+
+    fn refills(&mut self, sizes: &[u32], budget: Duration) {
+        for &kib in sizes {
+            match refill::measure(&self.plan.moves, kib, budget, &mut self.rng) {
+                Ok(found) => found.iter().for_each(|found| self.set_refill(found)),
+                Err(err) => self.note(format!("{kib} KiB cannot be measured: {err}")),
+            }
+            self.advance("working sets", 0.45 / sizes.len() as f64);
+        }
+    }
+
+    fn set_refill(&mut self, found: &refill::RefillEstimate) {
+        let Some((_, cold)) = found.warm_cold else { return };
+        let extra = found.extra_ns().unwrap_or(0.0);
+        let default = Defaults::refill_ns(found.distance);
+        let same = |row: &&mut RefillRow| row.distance == found.distance && row.kib == found.kib;
+        if let Some(row) = self.table.refill.iter_mut().find(same) {
+            let estimate = Estimate { spread: found.spread(), ..cold };
+            let cell = Cell::measured(Some(&estimate), default, &self.date);
+            row.ns_per_line = match cell.known() {
+                Some(_) => Cell { value: extra, ..cell },
+                None => cell,
+            };
+        }
+    }
+
+    fn memories(&mut self, budget: Duration) {
+        let cpus = self.plan.node_cpus.clone();
+        let parts = self.table.memory.len().max(1) as f64;
+        for index in 0..self.table.memory.len() {
+            let (memory, from) = self.table.memory[index].nodes();
+            let cpu = cpus.get(from.index()).copied().flatten();
+            let owner = cpus.get(memory.index()).copied().flatten();
+            let (Some(cpu), Some(node)) = (cpu, self.topo.nodes.get(memory.index())) else {
+                continue;
+            };
+            match memory::measure(node, owner, cpu, budget, &mut self.rng) {
+                Ok(found) => self.set_memory(index, memory == from, &found),
+                Err(err) => self.note(format!("{memory} cannot be measured from {from}: {err}")),
+            }
+            self.advance("memory", 0.2 / parts);
+        }
+    }
+
+    fn set_memory(&mut self, index: usize, near: bool, found: &memory::MemoryEstimate) {
+        let row = &mut self.table.memory[index];
+        row.latency_ns =
+            Cell::measured(found.latency_ns.as_ref(), Defaults::latency_ns(near), &self.date);
+        let stream = Cell::measured(found.ns_per_kib.as_ref(), 1.0, &self.date);
+        let value = match stream.known() {
+            Some(ns_per_kib) => 1e9 / ns_per_kib / 1024.0,
+            None => Defaults::mib_per_s(near),
+        };
+        row.mib_per_s = Cell { value, ..stream };
+        let (memory, _) = row.nodes();
+        if found.by_first_touch && self.topo.nodes.len() > 1 {
+            self.note(format!("{memory}: memory was placed by touching it, not bound"));
+        }
+    }
+
+    /// Notes about what stayed default.
+    fn sum_up(&mut self) {
+        let noisy = |(_, cell): &(String, &Cell)| cell.known().is_none() && cell.samples > 0;
+        let names: Vec<String> =
+            self.table.cells().into_iter().filter(noisy).map(|(name, _)| name).collect();
+        if let Some(first) = names.first() {
+            self.note(format!(
+                "{} figures keep their default because their samples spread too widely (noisy \
+                 neighbours?), {first} among them",
+                names.len()
+            ));
+        }
+        if self.plan.pairs.is_empty() {
+            self.note(
+                "this process may use one CPU only: nothing between CPUs was measured".into(),
+            );
+        }
+        (self.progress)("done", 1.0);
+    }
+}
+
+/// Why a hand-off cannot be true, if it cannot.
+fn implausible(pair: &Pair, handoff: &Estimate) -> Option<String> {
+    let (slow, virtual_) = (handoff.p10 > HANDOFF_NS_MAX, machine::is_virtual());
+    slow.then(|| {
+        format!(
+            "a hand-off between CPU {} and CPU {} takes {:.0} ns, more than any machine needs{}",
+            pair.from.0,
+            pair.to.0,
+            handoff.p10,
+            if virtual_ { ": the CPUs are emulated or share one" } else { "" }
+        )
+    })
+}
+
+/// The measured cell in the middle by value, for all samples of `cells`; a default one that was
+/// too noisy if there is no other.
+fn middle_cell<'a>(cells: impl Iterator<Item = &'a Cell>) -> Option<Cell> {
+    let (mut known, noisy): (Vec<&Cell>, Vec<&Cell>) =
+        cells.partition(|cell| cell.known().is_some());
+    known.sort_by(|a, b| a.value.total_cmp(&b.value));
+    let Some(middle) = known.get(known.len() / 2) else {
+        return noisy.first().map(|cell| (*cell).clone());
+    };
+    Some(Cell {
+        samples: known.iter().map(|cell| cell.samples).sum(),
+        rejected: known.iter().map(|cell| cell.rejected).sum(),
+        ..(*middle).clone()
+    })
+}
+
+/// A moment as "2026-01-31T12:00:00Z".
+pub fn utc(at: SystemTime) -> String {
+    let seconds = at.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+    let (days, second) = (seconds / 86_400, seconds % 86_400);
+    let (hour, minute) = (second / 3600, second / 60 % 60);
+    // Years that begin on 1 March, in eras of 400 of them; day 0 is 0000-03-01.
+    let day = days + 719_468;
+    let (era, in_era) = (day / 146_097, day % 146_097);
+    let year = (in_era - in_era / 1460 + in_era / 36_524 - in_era / 146_096) / 365;
+    let in_year = in_era - (365 * year + year / 4 - year / 100);
+    let month = (5 * in_year + 2) / 153;
+    let date = in_year - (153 * month + 2) / 5 + 1;
+    let (month, late) = if month < 10 { (month + 3, 0) } else { (month - 9, 1) };
+    let year = year + era * 400 + late;
+    format!("{year:04}-{month:02}-{date:02}T{hour:02}:{minute:02}:{:02}Z", second % 60)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn dates_are_those_of_the_calendar() {
+        for (seconds, text) in [
+            (0, "1970-01-01T00:00:00Z"),
+            (951_782_399, "2000-02-28T23:59:59Z"),
+            (951_782_400, "2000-02-29T00:00:00Z"),
+            (1_798_761_600, "2027-01-01T00:00:00Z"),
+        ] {
+            assert_eq!(utc(UNIX_EPOCH + Duration::from_secs(seconds)), text);
+        }
+    }
+}
