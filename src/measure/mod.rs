@@ -39,6 +39,10 @@ use table::{Cell, FixedRow, HandoffRow, MemoryRow, PairRow, RefillRow, Table};
 
 /// Slowest hand-off that a real machine shows, ns: ten times that between distant sockets.
 pub const HANDOFF_NS_MAX: f64 = 3000.0;
+/// Time for one pair when hand-offs are measured again at the end.
+const DRIFT_BUDGET: Duration = Duration::from_millis(10);
+/// How much the two may differ.
+const DRIFT_MAX: f64 = 2.0;
 /// Seed of the random cycles: each run walks the same paths.
 const SEED: u64 = 0x746f_6c6c;
 
@@ -233,6 +237,7 @@ impl Run<'_> {
         self.fixed_costs(budget.fixed);
         self.refills(&sizes, budget.refill);
         self.memories(budget.memory);
+        self.check_drift();
         self.sum_up();
     }
 
@@ -366,6 +371,35 @@ impl Run<'_> {
         let (memory, _) = row.nodes();
         if found.by_first_touch && self.topo.nodes.len() > 1 {
             self.note(format!("{memory}: memory was placed by touching it, not bound"));
+        }
+    }
+
+    /// Measure hand-offs once more: a hypervisor may have moved its virtual CPUs to other cores
+    /// meanwhile, and then the figures are of two machines.
+    fn check_drift(&mut self) {
+        for pair in self.plan.moves.clone().iter().filter(|p| p.distance != Distance::Same) {
+            let key = (pair.from, pair.to);
+            let first = self.table.pair.iter().find(|row| row.cpus() == key);
+            let Some(first) = first.and_then(|row| row.handoff.known()) else { continue };
+            let again = handoff::measure(pair, DRIFT_BUDGET, &mut self.rng);
+            let Some(again) = again.ok().and_then(|samples| Estimate::of(&samples.handoff)) else {
+                continue;
+            };
+            let ratio = (again.p10 / first).max(first / again.p10);
+            if ratio > DRIFT_MAX {
+                self.note(format!(
+                    "a hand-off between CPU {} and CPU {} took {first:.0} ns at first and {:.0} ns \
+                     at last{}",
+                    pair.from.0,
+                    pair.to.0,
+                    again.p10,
+                    if machine::is_virtual() {
+                        ": the hypervisor seems to move its virtual CPUs"
+                    } else {
+                        ""
+                    }
+                ));
+            }
         }
     }
 

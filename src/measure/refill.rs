@@ -6,7 +6,7 @@
 //! and follows the cycle there: the cold time. The difference per line is the refill. The loads
 //! depend on each other, so it is an upper bound; independent loads overlap.
 //!
-//! Large sets are followed in part only, a segment per sample, and the cold segments are others
+//! Large sets are followed in part only, in segments, and the cold segments are others
 //! than the warm ones: each line is met once, in the state in which the writing left it.
 
 use super::chase::{self, CacheLine, LINE_BYTES};
@@ -20,15 +20,15 @@ use std::time::{Duration, Instant};
 const SIZES_KIB: [u32; 6] = [16, 64, 256, 1024, 4096, 16384];
 /// Largest working set in KiB; memory is taken for one set at a time.
 const BEYOND_KIB_MAX: u32 = 64 * 1024;
-/// Lines per sample: short enough to fit between two context switches.
+/// Lines that are timed at once: short enough to fit between two context switches.
 const SEGMENT_LINES: usize = 1024;
-/// Most samples from one move.
+/// Most segments after one move.
 const SEGMENTS_MAX: usize = 16;
 /// Sets of up to this many lines are followed once before they count as warm, for the caches
 /// nearest to the core; of larger ones those hold a small part anyway.
 const SETTLE_LINES: usize = 16 * 1024;
 /// Most and fewest moves per distance and size.
-const ROUNDS: std::ops::RangeInclusive<usize> = 3..=60;
+const ROUNDS: std::ops::RangeInclusive<usize> = 12..=200;
 
 /// The refill of one working set across one distance.
 #[derive(Debug, Clone, PartialEq)]
@@ -116,17 +116,25 @@ fn across(
     Ok(RefillEstimate { distance: pair.distance, kib, warm_cold })
 }
 
-/// Time segments of the cycle from `at` until it is through or there are enough.
+/// Follow the cycle from `at` until it is through or long enough, and add the mean time per line
+/// as one sample: within a pass later lines are cheaper, because earlier ones had theirs fetched
+/// along. Segments in which the thread was switched out are left out of the mean; with more than
+/// a quarter of them the sample is disturbed.
 fn segments(lines: &[CacheLine], at: u32, samples: &mut Vec<Sample>) -> u32 {
     let steps = lines.len().min(SEGMENT_LINES);
     let count = (lines.len() / steps.max(1)).min(SEGMENTS_MAX);
-    let mut at = at;
+    let (mut at, mut ns, mut calm) = (at, 0, 0);
     for _ in 0..count {
         let switches = os::switches();
         let start = Instant::now();
         at = chase::follow(lines, at, steps);
-        let value = start.elapsed().as_nanos() as f64 / steps as f64;
-        samples.push(Sample { value, disturbed: os::switches() != switches });
+        let took = start.elapsed().as_nanos();
+        if os::switches() == switches {
+            ns += took;
+            calm += 1;
+        }
     }
+    let value = ns as f64 / (calm * steps).max(1) as f64;
+    samples.push(Sample { value, disturbed: 4 * calm < 3 * count });
     at
 }
