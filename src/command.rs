@@ -10,6 +10,7 @@ use crate::topology::Topology;
 use crate::ui::heat;
 use anyhow::{Context, Result};
 use std::io::{IsTerminal, Write};
+use std::path::PathBuf;
 
 /// `scx_toll measure`: measure, print, store.
 ///
@@ -75,49 +76,49 @@ fn measure_with_progress(topo: &Topology, options: Options) -> Table {
     table
 }
 
-/// The costs for `--penalty measure`: the stored table of this machine; else measured now, if the
-/// machine is quiet enough; else the built-in ones. Says on standard error which.
+/// The costs for `--penalty measure`. Says on standard error where they come from.
 pub fn measured_penalty(topo: &Topology) -> PenaltyTable {
-    let (table, words) = stored_or_measured(topo);
+    let (table, words) = measured_penalty_in(store::state_dir(), topo);
     eprintln!("scx_toll: costs of moves: {words}");
-    table.map_or_else(PenaltyTable::default, |table| from_measured(&table, topo))
+    table
 }
 
-/// A table if there is one to be had, and in words where it comes from.
-fn stored_or_measured(topo: &Topology) -> (Option<Table>, String) {
-    let here = Machine::here(topo);
-    let stored = store::state_dir().and_then(|dir| store::read(&dir, &here));
+/// The costs from the table of this machine in the state directory `dir`; else measured now, if
+/// the machine is quiet enough, and stored there; else the built-in ones. And in words, which.
+pub fn measured_penalty_in(dir: Result<PathBuf>, topo: &Topology) -> (PenaltyTable, String) {
+    let stored = dir.as_ref().map_err(|err| format!(" ({err:#})")).and_then(|dir| {
+        store::read(dir, &Machine::here(topo)).map_err(|err| format!(" ({err:#})"))
+    });
     let refused = match stored {
         Ok(Some(table)) => {
-            let words = format!("as measured on {}", table.date);
-            return (Some(table), words);
+            return (from_measured(&table, topo), format!("as measured on {}", table.date));
         }
         Ok(None) => String::new(),
-        Err(err) => format!(" ({err:#})"),
+        Err(sentence) => sentence,
     };
-    if let Some(why) = machine::why_meaningless() {
-        return (None, format!("built in, because {why}{refused}"));
-    }
-    match machine::busy_share() {
-        Some(busy) if busy > QUIET_SHARE_MAX => {
-            let pct = busy * 100.0;
-            let words = format!(
-                "built in, because the machine is {pct:.0} % busy and was not measured \
-                 before{refused}; run `scx_toll measure` when it is quiet"
-            );
-            return (None, words);
-        }
-        _ => {}
+    if let Some(why) = why_not_now() {
+        return (PenaltyTable::default(), format!("built in, because {why}{refused}"));
     }
     let table = measure::run(topo, Options { thorough: false }, &mut |_, _| {});
-    match &table.meaningless {
-        Some(why) => (None, format!("built in, because {why}{refused}")),
-        None => {
-            let not_kept = store::state_dir()
-                .and_then(|dir| store::write(&store::path(&dir, &table.machine), &table.to_toml()?))
-                .map_or_else(|err| format!(", not kept: {err:#}"), |()| String::new());
-            let words = format!("measured just now in {} ms{not_kept}{refused}", table.wall_ms);
-            (Some(table), words)
-        }
+    if let Some(why) = &table.meaningless {
+        return (PenaltyTable::default(), format!("built in, because {why}{refused}"));
     }
+    let kept = dir
+        .and_then(|dir| store::write(&store::path(&dir, &table.machine), &table.to_toml()?))
+        .map_or_else(|err| format!(", not kept: {err:#}"), |()| String::new());
+    let words = format!("measured just now in {} ms{kept}{refused}", table.wall_ms);
+    (from_measured(&table, topo), words)
+}
+
+/// Why this is no moment to measure unasked.
+fn why_not_now() -> Option<String> {
+    if let Some(why) = machine::why_meaningless() {
+        return Some(why);
+    }
+    let busy = machine::busy_share().filter(|busy| *busy > QUIET_SHARE_MAX)?;
+    Some(format!(
+        "the machine was not measured before and is {:.0} % busy (run `scx_toll measure` when it \
+         is quiet)",
+        busy * 100.0
+    ))
 }

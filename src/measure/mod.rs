@@ -136,7 +136,7 @@ pub fn run(topo: &Topology, options: Options, progress: &mut dyn FnMut(&str, f64
         rng: chase::Rng(SEED),
         progress,
         done: 0.0,
-        table: empty(topo, options),
+        table: defaults(topo, options),
     };
     match machine::why_meaningless() {
         Some(why) => run.give_up(why),
@@ -147,8 +147,8 @@ pub fn run(topo: &Topology, options: Options, progress: &mut dyn FnMut(&str, f64
     table
 }
 
-/// The table of `topo` with nothing but defaults.
-fn empty(topo: &Topology, options: Options) -> Table {
+/// The table of `topo` with nothing but defaults: each place that a table can tell of.
+pub fn defaults(topo: &Topology, options: Options) -> Table {
     let largest = topo.llcs.iter().map(|llc| llc.cache_kib).max().unwrap_or(0);
     let sizes = refill::sizes_kib(largest);
     let refill_row = |distance, kib| RefillRow {
@@ -212,7 +212,7 @@ struct Run<'a> {
 impl Run<'_> {
     /// Keep all defaults, for the reason `why`.
     fn give_up(&mut self, why: String) {
-        let defaults = empty(self.topo, Options { thorough: self.table.thorough });
+        let defaults = defaults(self.topo, Options { thorough: self.table.thorough });
         self.table = Table { meaningless: Some(why), ..defaults };
     }
 

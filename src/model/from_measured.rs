@@ -18,8 +18,10 @@
 //!   wakeup meets besides.
 //! - Measured loads depend on each other. Ordinary code has about [`OVERLAP`] in flight.
 //! - What core means where there are siblings: another core. A sibling is cheaper still.
+//! - Classes ascend with the distance: a built-in hop gives way to a measured one, and of two
+//!   measured ones the nearer counts.
 //! - Pairs are kept in the order of their levels: none between LLCs of a node is cheaper than the
-//!   class core or dearer than the class node, and none between nodes is cheaper than any of those.
+//!   class core or dearer than the class node, and none between nodes is cheaper than that.
 
 use crate::measure::plan::Distance;
 use crate::measure::table::{Cell as Figure, Table};
@@ -87,9 +89,30 @@ fn set_hops(measured: &Table, table: &mut PenaltyTable) {
             table.class_mut(level).hop = hop;
         }
     }
+    order_hops(table);
 }
 
-/// Hops of the pairs of LLCs that were measured themselves.
+/// Let hops ascend with the distance. Of two that contradict each other the built-in one gives
+/// way; of two that were measured the nearer one counts, as in the matrix.
+fn order_hops(table: &mut PenaltyTable) {
+    let is_default = |hop: Cell<Ns>| hop.from == Provenance::Default;
+    for far in [Level::Llc, Level::Node] {
+        let limit = table.class(far).hop;
+        for near in Level::ALL.into_iter().filter(|near| *near < far) {
+            let hop = &mut table.class_mut(near).hop;
+            if is_default(*hop) && !is_default(limit) {
+                hop.value = hop.value.min(limit.value);
+            }
+        }
+    }
+    for (near, far) in [(Level::Core, Level::Llc), (Level::Llc, Level::Node)] {
+        let least = table.class(near).hop.value;
+        let hop = &mut table.class_mut(far).hop;
+        hop.value = hop.value.max(least);
+    }
+}
+
+/// Hops of the pairs of LLCs that were measured themselves; the classes of `table` ascend.
 fn pair_hops(
     measured: &Table,
     table: &PenaltyTable,
@@ -114,18 +137,11 @@ fn pair_hops(
         }
     }
     let class = |level| table.class(level).hop.value;
-    let mut floor = class(Level::Node);
     for (&(a, b), hop) in &mut pairs {
-        if topo.level(a, b) == Level::Llc {
-            let least = class(Level::Core);
-            hop.value = hop.value.clamp(least, class(Level::Node).max(least));
-            floor = floor.max(hop.value);
-        }
-    }
-    for (&(a, b), hop) in &mut pairs {
-        if topo.level(a, b) == Level::Node {
-            hop.value = hop.value.max(floor);
-        }
+        hop.value = match topo.level(a, b) {
+            Level::Node => hop.value.max(class(Level::Node)),
+            _ => hop.value.clamp(class(Level::Core), class(Level::Node)),
+        };
     }
     pairs
 }

@@ -235,3 +235,34 @@ fn memory(out: &mut String, table: &Table, colour: bool) {
     }
     out.push('\n');
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::measure::{Options, defaults};
+
+    #[test]
+    fn every_machine_fits_into_eighty_columns() {
+        for (nodes, llcs, cpus) in [(1, 1, 1), (1, 1, 2), (2, 2, 2), (2, 8, 16), (8, 16, 8)] {
+            let topo = Topology::synthetic(nodes, llcs, cpus).expect("a machine");
+            let mut measured = defaults(&topo, Options { thorough: false });
+            measured.machine.model = "CPU".into();
+            let text = table(&measured, &topo, false);
+            for line in text.lines() {
+                assert!(line.chars().count() <= WIDTH, "{line}");
+            }
+            assert!(!text.contains('\x1b'), "no colour was asked for");
+            assert_eq!(table(&measured, &topo, true).contains('\x1b'), true);
+        }
+    }
+
+    #[test]
+    fn a_default_stands_in_brackets_and_a_measured_figure_does_not() {
+        let mut cell = Cell::default_value(83.0);
+        assert_eq!(figure(&cell), "(83)");
+        cell.from = Origin::Measured;
+        assert_eq!(figure(&cell), "83");
+        cell.value = 3.25;
+        assert_eq!(figure(&cell), "3.2");
+    }
+}
