@@ -62,6 +62,18 @@ fn a_stored_table_is_found_for_its_machine_only_and_no_half_of_one_is_left() {
 }
 
 #[test]
+fn a_device_is_written_to_and_a_full_one_is_one_sentence() {
+    let dir = tempfile::tempdir().unwrap();
+    // By a link in our own folder: were it replaced, nothing else would be harmed.
+    let link = dir.path().join("full");
+    std::os::unix::fs::symlink("/dev/full", &link).unwrap();
+    let error = store::write(&link, "text").unwrap_err().to_string();
+    assert!(error.contains("No space left on device") && !error.contains('\n'), "{error}");
+    assert!(std::fs::symlink_metadata(&link).unwrap().is_symlink());
+    assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1);
+}
+
+#[test]
 fn a_directory_that_cannot_be_written_is_one_sentence() {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("file");

@@ -45,11 +45,17 @@ pub fn path(dir: &Path, machine: &Machine) -> PathBuf {
     dir.join(format!("measured-{}.toml", machine.fingerprint()))
 }
 
-/// Write `text` to `path` in one step: who reads it sees the old content or the new.
+/// Write `text` to `path` in one step: who reads it sees the old content or the new. A pipe or a
+/// device is written to and not replaced.
 ///
 /// # Errors
 /// One sentence with the path, when the disk is full or the directory cannot be written.
 pub fn write(path: &Path, text: &str) -> Result<()> {
+    let refused = |err: io::Error| anyhow!("cannot store the table in {}: {err}", path.display());
+    if fs::metadata(path).is_ok_and(|found| !found.is_file() && !found.is_dir()) {
+        let write = |mut file: File| file.write_all(text.as_bytes());
+        return File::options().write(true).open(path).and_then(write).map_err(refused);
+    }
     let dir = match path.parent() {
         Some(dir) if !dir.as_os_str().is_empty() => dir,
         _ => Path::new("."),
@@ -61,7 +67,7 @@ pub fn write(path: &Path, text: &str) -> Result<()> {
     written.map_err(|err| {
         // What was written of it is of no use to anybody.
         let _ = fs::remove_file(&new);
-        anyhow!("cannot store the table in {}: {err}", path.display())
+        refused(err)
     })
 }
 
