@@ -26,9 +26,11 @@ pub fn measure(pair: &Pair, budget: Duration) -> io::Result<Option<Estimate>> {
         os::pin(pair.from)?;
         let start = Instant::now();
         let mut moves = Vec::new();
-        while moves.len() < *ROUNDS.end()
-            && (moves.len() < *ROUNDS.start() || start.elapsed() < budget)
-        {
+        while moves.len() < *ROUNDS.end() {
+            let spent = start.elapsed();
+            if spent > 2 * budget || (moves.len() >= *ROUNDS.start() && spent > budget) {
+                break;
+            }
             let to = if moves.len() % 2 == 0 { pair.to } else { pair.from };
             let switches = os::switches();
             let asked = Instant::now();

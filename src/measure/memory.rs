@@ -80,13 +80,17 @@ fn sample(per: f64, work: impl FnOnce()) -> Sample {
     Sample { value, disturbed: os::switches() != switches }
 }
 
+/// True until there are enough samples or the time is over, at most twice over.
+fn wants_more(samples: usize, spent: Duration, budget: Duration) -> bool {
+    let few = samples < *ROUNDS.start();
+    samples < *ROUNDS.end() && (spent < budget || (few && spent < 2 * budget))
+}
+
 fn latency(lines: &[CacheLine], budget: Duration) -> Vec<Sample> {
     let start = Instant::now();
     let mut samples = Vec::new();
     let mut at = 0;
-    while samples.len() < *ROUNDS.end()
-        && (samples.len() < *ROUNDS.start() || start.elapsed() < budget)
-    {
+    while wants_more(samples.len(), start.elapsed(), budget) {
         if os::CAN_FLUSH {
             let mut line = at;
             for _ in 0..SEGMENT_LINES {
@@ -108,9 +112,7 @@ fn bandwidth(lines: &[CacheLine], budget: Duration) -> Vec<Sample> {
     let mut samples = Vec::new();
     let kib = (STREAM_LINES * LINE_BYTES / 1024) as f64;
     for chunk in lines.chunks_exact(STREAM_LINES).cycle() {
-        if samples.len() >= *ROUNDS.end()
-            || (samples.len() >= *ROUNDS.start() && start.elapsed() > budget)
-        {
+        if !wants_more(samples.len(), start.elapsed(), budget) {
             break;
         }
         if os::CAN_FLUSH {

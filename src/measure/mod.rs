@@ -18,6 +18,7 @@
 
 pub mod chase;
 pub mod coherence;
+pub mod defaults;
 pub mod estimate;
 pub mod fixed;
 pub mod handoff;
@@ -31,11 +32,12 @@ pub mod table;
 
 use crate::topology::Topology;
 use coherence::Coherence;
+use defaults::Defaults;
+pub use defaults::defaults;
 use estimate::Estimate;
-use machine::Machine;
 use plan::{Distance, Pair, Plan};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
-use table::{Cell, FixedRow, HandoffRow, MemoryRow, PairRow, RefillRow, Table};
+use table::{Cell, PairRow, RefillRow, Table};
 
 /// Slowest hand-off that a real machine shows, ns: ten times that between distant sockets.
 pub const HANDOFF_NS_MAX: f64 = 3000.0;
@@ -43,6 +45,8 @@ pub const HANDOFF_NS_MAX: f64 = 3000.0;
 const DRIFT_BUDGET: Duration = Duration::from_millis(10);
 /// How much the two may differ.
 const DRIFT_MAX: f64 = 2.0;
+/// From here on a working set is large.
+const LARGE_SET_KIB: u32 = 4096;
 /// Seed of the random cycles: each run walks the same paths.
 const SEED: u64 = 0x746f_6c6c;
 
@@ -52,49 +56,6 @@ pub struct Options {
     /// All pairs of CPUs and more time for each figure, instead of representatives within about
     /// three seconds.
     pub thorough: bool,
-}
-
-/// Built-in figures by distance, from published measurements of two-socket servers: ns per line
-/// (hand-off and refill) and ns per move. `same` has no hand-off.
-struct Defaults;
-
-impl Defaults {
-    const fn handoff_ns(distance: Distance) -> f64 {
-        match distance {
-            Distance::Same => 0.0,
-            Distance::Sibling => 10.0,
-            Distance::Core => 21.0,
-            Distance::Llc => 100.0,
-            Distance::Node => 150.0,
-        }
-    }
-
-    /// 128 KiB in 14 µs within an LLC and in 170 µs across LLCs; 1.6 times that across nodes.
-    const fn refill_ns(distance: Distance) -> f64 {
-        match distance {
-            Distance::Same | Distance::Sibling => 0.0,
-            Distance::Core => 6.8,
-            Distance::Llc => 83.0,
-            Distance::Node => 133.0,
-        }
-    }
-
-    const fn fixed_ns(distance: Distance) -> f64 {
-        match distance {
-            Distance::Same | Distance::Sibling | Distance::Core => 2_000.0,
-            Distance::Llc => 10_000.0,
-            Distance::Node => 25_000.0,
-        }
-    }
-
-    /// 81 ns near, 140 ns far.
-    const fn latency_ns(near: bool) -> f64 {
-        if near { 81.0 } else { 140.0 }
-    }
-
-    const fn mib_per_s(near: bool) -> f64 {
-        if near { 12_000.0 } else { 8_000.0 }
-    }
 }
 
 /// Time for each part.
@@ -145,57 +106,6 @@ pub fn run(topo: &Topology, options: Options, progress: &mut dyn FnMut(&str, f64
     let mut table = run.table;
     table.wall_ms = start.elapsed().as_millis() as u64;
     table
-}
-
-/// The table of `topo` with nothing but defaults: each place that a table can tell of.
-pub fn defaults(topo: &Topology, options: Options) -> Table {
-    let largest = topo.llcs.iter().map(|llc| llc.cache_kib).max().unwrap_or(0);
-    let sizes = refill::sizes_kib(largest);
-    let refill_row = |distance, kib| RefillRow {
-        distance,
-        kib,
-        ns_per_line: Cell::default_value(Defaults::refill_ns(distance)),
-    };
-    let nodes = 0..topo.nodes.len() as u32;
-    let memory_row = |memory: u32, cpu: u32| MemoryRow {
-        memory,
-        cpu,
-        latency_ns: Cell::default_value(Defaults::latency_ns(memory == cpu)),
-        mib_per_s: Cell::default_value(Defaults::mib_per_s(memory == cpu)),
-    };
-    let has_cpus = |cpu: &u32| topo.nodes.get(*cpu as usize).is_some_and(|n| !n.llcs.is_empty());
-    Table {
-        version: table::VERSION,
-        date: utc(SystemTime::now()),
-        wall_ms: 0,
-        thorough: options.thorough,
-        meaningless: None,
-        notes: Vec::new(),
-        machine: Machine::here(topo),
-        coherence: Coherence::unknown("cannot tell: nothing was measured"),
-        handoff: Distance::APART.map(default_handoff).into(),
-        pair: Vec::new(),
-        refill: Distance::ALL
-            .into_iter()
-            .flat_map(|distance| sizes.iter().map(move |kib| refill_row(distance, *kib)))
-            .collect(),
-        memory: nodes
-            .clone()
-            .flat_map(|m| nodes.clone().filter(has_cpus).map(move |c| memory_row(m, c)))
-            .collect(),
-        fixed: Distance::APART
-            .into_iter()
-            .map(|distance| FixedRow {
-                distance,
-                ns: Cell::default_value(Defaults::fixed_ns(distance)),
-            })
-            .collect(),
-    }
-}
-
-fn default_handoff(distance: Distance) -> HandoffRow {
-    let cell = || Cell::default_value(Defaults::handoff_ns(distance));
-    HandoffRow { distance, handoff: cell(), read: cell(), modified: cell() }
 }
 
 /// A measurement under way.
@@ -289,10 +199,7 @@ impl Run<'_> {
     }
 
     /// From the first pair that lies in two LLCs.
-    fn coherence(
-        &self,
-        estimates: &[(Pair, Option<Estimate>, Option<Estimate>, Option<Estimate>)],
-    ) -> Coherence {
+    fn coherence(&self, estimates: &[PairEstimate]) -> Coherence {
         if self.topo.llcs.len() < 2 {
             return Coherence::unknown("cannot tell: there is only one LLC, which answers for all");
         }
@@ -317,7 +224,9 @@ impl Run<'_> {
 
     fn refills(&mut self, sizes: &[u32], budget: Duration) {
         for &kib in sizes {
-            match refill::measure(&self.plan.moves, kib, budget, &mut self.rng) {
+            // A round with a large set takes as long as a hundred with a small one.
+            let share = if kib < LARGE_SET_KIB { budget / 2 } else { budget * 3 / 2 };
+            match refill::measure(&self.plan.moves, kib, share, &mut self.rng) {
                 Ok(found) => found.iter().for_each(|found| self.set_refill(found)),
                 Err(err) => self.note(format!("{kib} KiB cannot be measured: {err}")),
             }
@@ -415,6 +324,17 @@ impl Run<'_> {
                 names.len()
             ));
         }
+        let here = |row: &&RefillRow| {
+            let there = self.plan.moves.iter().any(|pair| pair.distance == row.distance);
+            there && row.ns_per_line.samples == 0
+        };
+        let starved = self.table.refill.iter().filter(here).count();
+        if starved > 0 {
+            self.note(format!(
+                "{starved} refills keep their default because the threads were switched out too \
+                 often (busy machine?)"
+            ));
+        }
         if self.plan.pairs.is_empty() {
             self.note(
                 "this process may use one CPU only: nothing between CPUs was measured".into(),
@@ -423,6 +343,9 @@ impl Run<'_> {
         (self.progress)("done", 1.0);
     }
 }
+
+/// A pair with its hand-off, read and modified line.
+type PairEstimate = (Pair, Option<Estimate>, Option<Estimate>, Option<Estimate>);
 
 /// Why a hand-off cannot be true, if it cannot.
 fn implausible(pair: &Pair, handoff: &Estimate) -> Option<String> {
