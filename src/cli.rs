@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! Flags as typed. [`crate::config`] turns them into settings.
 
-use clap::Parser;
+use clap::{Args, Parser, Subcommand};
 use scx_utils::libbpf_clap_opts::LibbpfOpts;
 use std::path::PathBuf;
 
@@ -14,11 +14,17 @@ use std::path::PathBuf;
 #[command(
     name = "scx_toll",
     disable_version_flag = true,
+    args_conflicts_with_subcommands = true,
     after_help = "Exit status: 0 done; 1 failed; 2 bad usage or penalty file; 3 this kernel cannot run it."
 )]
 pub struct Cli {
-    /// What a move costs: a penalty file (TOML), or `default` for the built-in table
-    #[arg(long, value_name = "FILE|default", default_value = "default")]
+    /// What to do instead of scheduling; it takes flags of its own only.
+    #[command(subcommand)]
+    pub command: Option<Command>,
+
+    /// What a move costs: a penalty file (TOML), `measure` for what was
+    /// measured on this machine, or `default` for the built-in table
+    #[arg(long, value_name = "FILE|measure|default", default_value = "default")]
     pub penalty: PathBuf,
 
     /// What decides about a move: the rule (toll), or for comparison always,
@@ -53,4 +59,35 @@ pub struct Cli {
     /// Options handed through to libbpf.
     #[command(flatten, next_help_heading = "Libbpf options")]
     pub libbpf: LibbpfOpts,
+}
+
+/// What `scx_toll` can do besides scheduling.
+#[derive(Debug, Clone, Subcommand)]
+pub enum Command {
+    /// Measure what a move costs on this machine, print the figures and store them
+    ///
+    /// Needs no root. Takes about three seconds, in which the CPUs that are
+    /// measured should have little else to do. `--penalty measure` uses the
+    /// stored figures.
+    Measure(MeasureArgs),
+}
+
+/// Flags of `scx_toll measure`.
+#[derive(Debug, Clone, Args)]
+pub struct MeasureArgs {
+    /// Measure all pairs of CPUs, and take more time for each figure
+    #[arg(long)]
+    pub thorough: bool,
+
+    /// Print the table as one JSON object
+    #[arg(long)]
+    pub json: bool,
+
+    /// Print only, store nothing
+    #[arg(long, conflicts_with = "out")]
+    pub dry_run: bool,
+
+    /// Write the table (TOML) to this file instead of the state directory
+    #[arg(long, value_name = "FILE")]
+    pub out: Option<PathBuf>,
 }

@@ -20,6 +20,8 @@ const MAX_STATS_S: f64 = 86_400.0;
 pub enum PenaltySource {
     /// The built-in table.
     Default,
+    /// What was measured on this machine; measured now if it never was.
+    Measure,
     /// A file given by the user.
     File(PathBuf),
 }
@@ -65,6 +67,7 @@ impl Config {
         Ok(Config {
             penalty: match cli.penalty.to_str() {
                 Some("default") => PenaltySource::Default,
+                Some("measure") => PenaltySource::Measure,
                 _ => PenaltySource::File(cli.penalty),
             },
             migrate,
@@ -189,5 +192,7 @@ mod tests {
         let source = config(&["--penalty", "p.toml"]).expect("a file").penalty;
         assert_eq!(source, PenaltySource::File("p.toml".into()));
         assert_eq!(config(&[]).expect("defaults").penalty, PenaltySource::Default);
+        let source = config(&["--penalty", "measure"]).expect("a word").penalty;
+        assert_eq!(source, PenaltySource::Measure);
     }
 }

@@ -5,7 +5,7 @@
 //! Data flows one way, and the modules stand here in its order:
 //!
 //! ```text
-//! units, topology ─► model ─► policy ─► BPF decisions ─► stats ─► ui
+//! units, topology ─► measure ─► model ─► policy ─► BPF decisions ─► stats ─► ui
 //! ```
 //!
 //! A module uses only modules of earlier stages; [`sched`] alone sees all of
@@ -15,6 +15,8 @@
 pub mod units;
 
 pub mod topology;
+
+pub mod measure;
 
 pub mod ffi;
 pub mod model;
@@ -28,6 +30,7 @@ pub mod stats;
 pub mod ui;
 
 pub mod cli;
+pub mod command;
 pub mod config;
 pub mod fault;
 pub mod preflight;

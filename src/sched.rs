@@ -5,6 +5,7 @@
 //! task back on its default scheduler; nothing here has to run for that.
 
 use crate::bpf::{MainSkel, MainSkelBuilder, types};
+use crate::command;
 use crate::config::{Config, PenaltySource};
 use crate::model::{DecayTable, Hysteresis, PenaltyMatrix, PenaltyTable, file};
 use crate::policy::{MAX_AGE, MAX_TURNS, Policy, PolicyWriter};
@@ -46,6 +47,7 @@ pub fn run(config: &Config, stop: &AtomicBool) -> Result<()> {
 fn penalty_table(source: &PenaltySource, topo: &Topology) -> Result<PenaltyTable> {
     match source {
         PenaltySource::Default => Ok(PenaltyTable::default()),
+        PenaltySource::Measure => Ok(command::measured_penalty(topo)),
         PenaltySource::File(path) => file::read(path, topo),
     }
 }

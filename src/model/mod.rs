@@ -12,6 +12,7 @@
 //!
 //! - [`penalty`]: the table of costs with the origin of each number, and the matrix made from it;
 //! - [`mod@file`]: the penalty file;
+//! - [`mod@from_measured`]: the table of costs from the measured figures;
 //! - [`warmth`]: the decay of warm cache lines while others run;
 //! - [`hysteresis`]: two thresholds and a hold time per level;
 //! - [`decide`]: the formulas of `src/bpf/decide.h` a second time, to be tested against.
@@ -21,10 +22,12 @@
 
 pub mod decide;
 pub mod file;
+pub mod from_measured;
 pub mod hysteresis;
 pub mod penalty;
 pub mod warmth;
 
+pub use from_measured::from_measured;
 pub use hysteresis::Hysteresis;
 pub use penalty::{PenaltyMatrix, PenaltyTable, Provenance};
 pub use warmth::DecayTable;

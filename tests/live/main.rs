@@ -10,6 +10,7 @@ mod an_error_exit_gives_the_machine_back;
 mod bad_machines_are_refused;
 mod books_balance_after_a_storm;
 mod counters_agree_with_the_tracepoint;
+mod emulation_is_not_measured;
 mod flags_change_what_happens;
 mod moves_follow_the_price;
 mod oldest_and_newest_kernel;
