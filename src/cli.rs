@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! Flags as typed. [`crate::config`] turns them into settings.
 
-use clap::Parser;
+use clap::{Args, Parser, Subcommand};
 use scx_utils::libbpf_clap_opts::LibbpfOpts;
 use std::path::PathBuf;
 
@@ -14,9 +14,14 @@ use std::path::PathBuf;
 #[command(
     name = "scx_toll",
     disable_version_flag = true,
+    args_conflicts_with_subcommands = true,
     after_help = "Exit status: 0 done; 1 failed; 2 bad usage or penalty file; 3 this kernel cannot run it."
 )]
 pub struct Cli {
+    /// What to do instead of scheduling
+    #[command(subcommand)]
+    pub command: Option<Command>,
+
     /// What a move costs: a penalty file (TOML), or `default` for the built-in table
     #[arg(long, value_name = "FILE|default", default_value = "default")]
     pub penalty: PathBuf,
@@ -53,4 +58,35 @@ pub struct Cli {
     /// Options handed through to libbpf.
     #[command(flatten, next_help_heading = "Libbpf options")]
     pub libbpf: LibbpfOpts,
+}
+
+/// What to do instead of scheduling.
+#[derive(Debug, Clone, Subcommand)]
+pub enum Command {
+    /// Change the policy of the scheduler that is running, all at once
+    Set(SetArgs),
+    /// Print the policy of the scheduler that is running
+    Get(GetArgs),
+}
+
+/// Arguments of `set`.
+#[derive(Debug, Clone, Args)]
+pub struct SetArgs {
+    /// What to change: penalty=FILE|default, slice_us=US, migrate=toll|always|never|fixed:US,
+    /// hysteresis_us.llc=OPEN[,CLOSE[,HOLD]], hysteresis_us.node=OPEN[,CLOSE[,HOLD]]; the
+    /// scheduler's process reads FILE
+    #[arg(value_name = "KEY=VALUE", required = true)]
+    pub assignments: Vec<String>,
+
+    /// Print what was changed as JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Arguments of `get`.
+#[derive(Debug, Clone, Args)]
+pub struct GetArgs {
+    /// Print the policy as JSON
+    #[arg(long)]
+    pub json: bool,
 }

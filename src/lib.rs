@@ -29,6 +29,7 @@ pub mod ui;
 
 pub mod cli;
 pub mod config;
+pub mod control;
 pub mod fault;
 pub mod preflight;
 pub mod sched;

@@ -3,9 +3,9 @@
 
 use anyhow::{Context, Result};
 use clap::Parser;
-use scx_toll::cli::Cli;
+use scx_toll::cli::{Cli, Command};
 use scx_toll::config::Config;
-use scx_toll::{fault, preflight, sched};
+use scx_toll::{control::client, fault, preflight, sched};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -24,6 +24,11 @@ fn run(cli: Cli) -> Result<()> {
     if cli.version {
         println!("scx_toll {}", scx_utils::build_id::full_version(env!("CARGO_PKG_VERSION")));
         return Ok(());
+    }
+    match &cli.command {
+        Some(Command::Set(args)) => return client::set(args),
+        Some(Command::Get(args)) => return client::get(args),
+        None => {}
     }
     let config = Config::new(cli)?;
     config.init_log()?;

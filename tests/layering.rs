@@ -16,7 +16,7 @@ const FLOW: [&str; 10] = [
 ];
 
 /// Modules beside the flow, and what each may see besides itself. `EVERYTHING` sees all.
-const BESIDE: [(&str, &[&str]); 9] = [
+const BESIDE: [(&str, &[&str]); 10] = [
     // The BPF half as generated: types and the skeleton.
     ("bpf", &[]),
     ("fault", &[]),
@@ -24,6 +24,8 @@ const BESIDE: [(&str, &[&str]); 9] = [
     ("preflight", &["fault"]),
     ("cli", &["units", "topology", "model", "fault"]),
     ("config", &["units", "topology", "model", "fault", "cli"]),
+    // Reads and changes policies as values; the loop in sched puts them in force.
+    ("control", &["units", "topology", "model", "policy", "ui", "fault", "cli", "config"]),
     ("sched", EVERYTHING),
     ("main", EVERYTHING),
     ("lib", EVERYTHING),

@@ -78,9 +78,8 @@ static __always_inline void queue_add(struct toll_task *t, u32 llc_id, u64 expec
  *
  * A global function: the verifier checks it once and not on every path to it.
  */
-__noinline u64 toll_wait_in(u32 llc_id, u64 extra_ns)
+__noinline u64 toll_wait_in(u32 llc_id, u64 extra_ns, const struct toll_policy *pol)
 {
-	const struct toll_policy *pol = policy();
 	struct toll_llc *llc = llc_of(llc_id);
 	struct toll_running r;
 	u64 nr;

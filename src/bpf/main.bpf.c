@@ -36,6 +36,7 @@
 #include "intf.h"
 #include "decide.h"
 #include "state.bpf.h"
+#include "check.bpf.h"
 #include "dsq.bpf.h"
 #include "account.bpf.h"
 #include "report.bpf.h"
@@ -62,9 +63,9 @@ s32 BPF_STRUCT_OPS(toll_select_cpu, struct task_struct *p, s32 prev_cpu, u64 wak
 	cpu = place_home(p, me, prev_cpu, from, wake_flags);
 	if (cpu < 0) {
 		if (wake_flags & SCX_WAKE_FORK)
-			cpu = place_newborn(p, me, prev_cpu, from, &idle);
+			cpu = place_newborn(p, me, prev_cpu, from, &idle, pol);
 		else
-			cpu = place_away(p, t, me, from);
+			cpu = place_away(p, t, me, from, pol);
 	}
 	if (cpu < 0)
 		return prev_cpu;
@@ -139,7 +140,7 @@ void BPF_STRUCT_OPS(toll_enqueue, struct task_struct *p, u64 enq_flags)
 		enqueue_pinned(p, t, me, pol, enq_flags);
 		return;
 	}
-	push_choose(p, t, me, cpu, &where);
+	push_choose(p, t, me, cpu, &where, pol);
 	enqueue_at(p, t, pol, &where, enq_flags);
 }
 
@@ -176,8 +177,8 @@ void BPF_STRUCT_OPS(toll_dispatch, s32 cpu, struct task_struct *prev)
 	}
 	if (toll_nr_llcs < 2)
 		return;
-	if (!pull_outward(me, cpu, llc, TOLL_LEVEL_LLC))
-		pull_outward(me, cpu, llc, TOLL_LEVEL_NODE);
+	if (!pull_outward(me, cpu, llc, TOLL_LEVEL_LLC, pol))
+		pull_outward(me, cpu, llc, TOLL_LEVEL_NODE, pol);
 }
 
 void BPF_STRUCT_OPS(toll_runnable, struct task_struct *p, u64 enq_flags)
@@ -278,7 +279,7 @@ void BPF_STRUCT_OPS(toll_tick, struct task_struct *p)
 	vtime_advance(llc, p->scx.dsq_vtime);
 	if (me->end_at && time_after(now, me->end_at))
 		run_extend(me, llc, now + toll_expect_turn(t->avg_run_ns, t->run_ns, p->scx.slice));
-	look_outward(me, t->llc, now);
+	look_outward(me, t->llc, now, pol);
 }
 
 /*
@@ -303,15 +304,19 @@ void BPF_STRUCT_OPS(toll_update_idle, s32 cpu, bool idle)
 
 s32 BPF_STRUCT_OPS_SLEEPABLE(toll_init_task, struct task_struct *p, struct scx_init_task_args *args)
 {
-	const struct toll_policy *pol = policy();
+	const struct toll_policy *pol;
 	struct toll_task *t;
 	u32 i;
 
 	t = bpf_task_storage_get(&toll_tasks, p, 0, BPF_LOCAL_STORAGE_GET_F_CREATE);
-	if (!t || !pol)
+	if (!t)
 		return -ENOMEM;
+	/* A sleepable callback is in no RCU read section, and policy() needs one. */
+	bpf_rcu_read_lock();
+	pol = policy();
 	/* A quarter of a slice is a guess for a task that nobody has seen run. */
-	t->avg_run_ns = pol->slice_ns / 4;
+	t->avg_run_ns = pol ? pol->slice_ns / 4 : 0;
+	bpf_rcu_read_unlock();
 	t->queued_llc = TOLL_NO_LLC;
 	t->ran_llc = TOLL_NO_LLC;
 	t->ran_cpu = -1;
@@ -407,6 +412,7 @@ s32 BPF_STRUCT_OPS_SLEEPABLE(toll_init)
 
 void BPF_STRUCT_OPS(toll_dump, struct scx_dump_ctx *dctx)
 {
+	const struct toll_policy *pol = policy();
 	struct toll_llc *llc;
 	u32 i;
 
@@ -414,7 +420,7 @@ void BPF_STRUCT_OPS(toll_dump, struct scx_dump_ctx *dctx)
 		llc = llc_of(i);
 		if (llc)
 			scx_bpf_dump("LLC%u: wait %llu ns, queued %llu tasks %llu ns, running %llu, idle %llu",
-				     i, toll_wait_in(i, 0), llc->nr_queued,
+				     i, toll_wait_in(i, 0, pol), llc->nr_queued,
 				     llc->queued_ns, llc->nr_running, llc->nr_idle);
 	}
 }

@@ -27,9 +27,10 @@ struct pick {
  * @to, and on to @cpu if that is not negative. One that has waited too long
  * comes before all others.
  */
-static __always_inline void pick_best(struct pick *best, u32 from, u32 to, s32 cpu)
+static __always_inline void pick_best(struct pick *best, u32 from, u32 to, s32 cpu,
+				      const struct toll_policy *pol)
 {
-	u64 wait = toll_wait_in(from, 0);
+	u64 wait = toll_wait_in(from, 0, pol);
 	u32 looked = 0, verdict;
 	struct task_struct *p;
 	struct ask a;
@@ -53,14 +54,14 @@ static __always_inline void pick_best(struct pick *best, u32 from, u32 to, s32 c
 			best->verdict = better_reason(best->verdict, TOLL_AFFINITY);
 			continue;
 		}
-		if (ask_init(&a, t, from, wait))
+		if (ask_init(&a, t, from, wait, pol))
 			continue;
-		if (waited_too_long(t, a.now)) {
+		if (waited_too_long(t, a.now, pol)) {
 			best->pid = p->pid;
 			best->verdict = TOLL_APPLIED_AGED;
 			break;
 		}
-		verdict = worth_moving(&a, t, to, 0);
+		verdict = worth_moving(&a, t, to, 0, pol);
 		if (verdict != TOLL_APPLIED) {
 			if (!best->pid)
 				best->verdict = better_reason(best->verdict, verdict);
@@ -103,7 +104,8 @@ static __always_inline bool pull_task(s32 pid, u32 from, u32 to)
 }
 
 /* Pull at @level: from the nearest LLC there that has a task that pays. */
-static __always_inline bool pull_outward(struct toll_cpu *me, s32 cpu, u32 to, u32 level)
+static __always_inline bool pull_outward(struct toll_cpu *me, s32 cpu, u32 to, u32 level,
+					 const struct toll_policy *pol)
 {
 	u32 verdict = TOLL_NOTHING, rank, from;
 	struct toll_llc *victim;
@@ -120,7 +122,7 @@ static __always_inline bool pull_outward(struct toll_cpu *me, s32 cpu, u32 to, u
 		victim = llc_of(from);
 		if (!victim || !READ_ONCE(victim->nr_queued))
 			continue;
-		pick_best(&best, from, to, cpu);
+		pick_best(&best, from, to, cpu, pol);
 		if (is_applied(best.verdict)) {
 			if (pull_task(best.pid, from, to)) {
 				verdict = best.verdict;
@@ -171,7 +173,8 @@ static __always_inline bool pull_home(struct toll_cpu *me, s32 cpu, u32 llc_id, 
  * Wake an idle CPU of LLC @to if a task that waits in @from pays to go there,
  * or has waited too long. The CPU then pulls by itself, and decides again.
  */
-static __always_inline bool wake_for(struct toll_cpu *me, u32 from, u32 to)
+static __always_inline bool wake_for(struct toll_cpu *me, u32 from, u32 to,
+				     const struct toll_policy *pol)
 {
 	struct toll_llc *llc = llc_of(to);
 	const struct cpumask *cpus;
@@ -181,7 +184,7 @@ static __always_inline bool wake_for(struct toll_cpu *me, u32 from, u32 to)
 	if (!llc || !READ_ONCE(llc->nr_idle))
 		return false;
 	if (from != to) {
-		pick_best(&best, from, to, -1);
+		pick_best(&best, from, to, -1, pol);
 		if (!is_applied(best.verdict))
 			return false;
 	}
@@ -198,7 +201,8 @@ static __always_inline bool wake_for(struct toll_cpu *me, u32 from, u32 to)
  * No CPU sleeps beside a queue that pays: one of the LLC's ticks looks at the
  * own LLC first and then outward, and wakes the nearest CPU that is worth it.
  */
-static __always_inline void look_outward(struct toll_cpu *me, u32 from, u64 now)
+static __always_inline void look_outward(struct toll_cpu *me, u32 from, u64 now,
+					 const struct toll_policy *pol)
 {
 	struct toll_llc *llc = llc_of(from);
 	u64 looked_at;
@@ -211,10 +215,10 @@ static __always_inline void look_outward(struct toll_cpu *me, u32 from, u64 now)
 		return;
 	if (__sync_val_compare_and_swap(&llc->looked_at, looked_at, now) != looked_at)
 		return;
-	if (wake_for(me, from, from))
+	if (wake_for(me, from, from, pol))
 		return;
 	bpf_for(rank, 0, toll_nr_llcs - 1)
-		if (wake_for(me, from, outward(from, rank)))
+		if (wake_for(me, from, outward(from, rank), pol))
 			return;
 }
 

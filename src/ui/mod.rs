@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! What a person reads. Nothing is computed here, only laid out.
 
+pub mod policy;
 pub mod text;
