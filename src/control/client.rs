@@ -83,10 +83,11 @@ pub fn ask(dir: &Path, request: &Request) -> Result<Answer> {
     let talk = || -> std::io::Result<String> {
         stream.set_read_timeout(Some(PATIENCE))?;
         stream.set_write_timeout(Some(PATIENCE))?;
-        stream.write_all(wire::encode(request)?.as_bytes())?;
+        // A server that turns us away has closed already: its words are still to be read.
+        let wrote = stream.write_all(wire::encode(request)?.as_bytes());
         let mut line = String::new();
         BufReader::new(&stream).read_line(&mut line)?;
-        Ok(line)
+        if line.is_empty() { wrote.map(|()| line) } else { Ok(line) }
     };
     let line = { talk }().with_context(|| path.display().to_string())?;
     if line.is_empty() {

@@ -27,6 +27,8 @@ use std::time::{Duration, Instant};
 pub const CONNECTIONS_MAX: usize = 8;
 /// How long a client may take to send a request, to read an answer, or to say nothing.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// How long a client waits for a place.
+const PLACE_PATIENCE: Duration = Duration::from_millis(200);
 /// How long the loop may take: it may be loading the scheduler anew.
 const LOOP_PATIENCE: Duration = Duration::from_secs(30);
 
@@ -173,11 +175,21 @@ fn accept(listener: &UnixListener, jobs: &Sender<Job>, stop: &AtomicBool) {
                 continue;
             }
         };
-        let place = Place::take(&open);
-        let jobs = jobs.clone();
-        let serve = move || match place {
-            Some(_place) => Connection { stream, jobs, unread: Vec::new() }.serve(),
-            None => Connection { stream, jobs, unread: Vec::new() }.turn_away(),
+        let client = Connection { stream, jobs: jobs.clone(), unread: Vec::new() };
+        // Others may be about to leave; those that come meanwhile wait in the backlog.
+        let until = Instant::now() + PLACE_PATIENCE;
+        let mut place = Place::take(&open);
+        while place.is_none() && Instant::now() < until {
+            std::thread::sleep(PLACE_PATIENCE / 20);
+            place = Place::take(&open);
+        }
+        let Some(place) = place else {
+            client.turn_away();
+            continue;
+        };
+        let serve = move || {
+            let _place = place;
+            client.serve();
         };
         if let Err(err) = std::thread::Builder::new().name("control client".into()).spawn(serve) {
             warn!("control socket: {err}");
@@ -267,6 +279,7 @@ impl Connection {
         }
     }
 
+    /// Tell it that there is no place. So short a text never waits for the client to read.
     fn turn_away(mut self) {
         let error = format!(
             "{CONNECTIONS_MAX} clients are connected to the control socket already, try again"

@@ -102,7 +102,7 @@ mod tests {
             "others pay  3 (default)",
             "penalty     default",
             "fill 25 % (default), 340 ns (default) per KiB",
-            "25 (default)         1.6 (default)  2000,500,4000",
+            "25 (default)       1.6 (default)  2000,500,4000",
             "     0        0       10       25       25",
             "     1       25        0",
         ] {
