@@ -17,7 +17,8 @@ try() {
     cat /tmp/said
 }
 
-as_user() { setpriv --reuid 1000 --regid 1000 --clear-groups "$@"; }
+# busybox has a setpriv of its own, which cannot do this.
+as_user() { /usr/local/bin/setpriv --reuid 1000 --regid 1000 --clear-groups "$@"; }
 
 await_state() {
     tries=300

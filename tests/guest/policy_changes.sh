@@ -1,7 +1,8 @@
 #!/bin/sh
 # policy_changes.sh CHECK N: with TOLL_CHECK_POLICY=CHECK, flip between two
 # policies 2 * N times while hogs run, as fast as the scheduler answers. Then
-# count the hogs' moves under the rule, and after `migrate=never`.
+# count the hogs' moves under the rule, after `migrate=always`, and after
+# `migrate=never`.
 
 # shellcheck source-path=SCRIPTDIR source=../../tools/guest-lib.sh
 . /root/guest-lib.sh
@@ -21,6 +22,8 @@ moves() {
     echo "!$HIST" >"$TRIGGER/trigger"
 }
 
+echo "== kernel"
+echo "nohz_full=$(cat /sys/devices/system/cpu/nohz_full)"
 sleep 2
 export TOLL_CHECK_POLICY="$1"
 start_toll 60 --json --slice-us 1000 >/tmp/report
@@ -35,6 +38,8 @@ tollwork requests --socket "$SOCKET" --repeat "$2" \
 echo "== get"
 scx_toll get --json
 moves toll
+scx_toll set migrate=always || fail "scx_toll set: $?"
+moves always
 echo "== set"
 scx_toll set migrate=never slice_us=3000 || fail "scx_toll set: $?"
 moves never

@@ -37,14 +37,11 @@ fn no_flip_is_torn_or_missed_and_never_ends_the_moves() {
     assert_eq!(mixed, 0, "{}", ran.all());
 
     let away = |name| Moves::from_hist(ran.section(name)).away();
-    eprintln!(
-        "moves between LLCs in 2 s: {} by the rule, {} after never",
-        away("toll"),
-        away("never")
-    );
-    assert!(away("toll") > 0, "{}", ran.all());
+    let counts = ["toll", "always", "never"].map(|name| (name, away(name)));
+    eprintln!("moves between LLCs in 2 s: {counts:?}");
+    assert!(away("always") > 20, "{}", ran.all());
     assert_eq!(away("never"), 0, "{}", ran.all());
-    assert!(ran.section("set").contains("migrate  toll -> never"), "{}", ran.all());
+    assert!(ran.section("set").contains("migrate  always -> never"), "{}", ran.all());
     let view = ran.json("get never", "policy");
     assert_eq!((&view["migrate"], &view["slice_us"]), (&"never".into(), &3000.0.into()));
     assert!(ran.section("get never").contains("migrate     never"), "{}", ran.all());
@@ -67,6 +64,7 @@ fn a_kernel_with_nohz_full_changes_its_policy_too() {
     let machine = Vm::real_time().with(&["--cmdline", "nohz_full=7"]);
     let Some(ran) = machine.run("policy_changes.sh", &["whole", "20"]) else { return };
     let ran = ran.expect_ok();
+    assert_eq!(ran.value("kernel", "nohz_full"), "7");
     let (looks, mixed) = checked(&ran);
     eprintln!("nohz_full: {} ms; {looks} looks, {mixed} mixed", ran.value("flips", "elapsed_ms"));
     assert_eq!(ran.json("get", "policy")["version"], 41, "{}", ran.all());
