@@ -15,7 +15,7 @@
 //!    it are over, and only then writes the old half again. If it cannot wait,
 //!    it does not write.
 //!
-//! `tests/live/no_decision_mixes_two_policies.rs` tries to find one.
+//! `tests/live/policy_changes_are_whole_and_take_effect.rs` tries to find one.
 
 use crate::bpf::types;
 use crate::model::decide::Migrate;

@@ -210,7 +210,9 @@ impl<'obj> Scheduler<'obj> {
         let before = std::mem::replace(&mut self.policy, policy);
         match self.write_policy() {
             Ok(version) => {
-                log_table(&self.policy);
+                if self.policy.table != before.table {
+                    log_table(&self.policy);
+                }
                 info!("policy version {version} is in force");
                 Ok(version)
             }

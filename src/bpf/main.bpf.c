@@ -302,21 +302,31 @@ void BPF_STRUCT_OPS(toll_update_idle, s32 cpu, bool idle)
 		scx_bpf_kick_cpu(cpu, SCX_KICK_IDLE);
 }
 
-s32 BPF_STRUCT_OPS_SLEEPABLE(toll_init_task, struct task_struct *p, struct scx_init_task_args *args)
+/*
+ * Average run time of a task that nobody has seen run: a quarter of a slice, a
+ * guess. For a sleepable callback, which is in no RCU read section by itself.
+ */
+static __always_inline u64 first_guess_ns(void)
 {
 	const struct toll_policy *pol;
+	u64 guess;
+
+	bpf_rcu_read_lock();
+	pol = policy();
+	guess = pol ? pol->slice_ns / 4 : 0;
+	bpf_rcu_read_unlock();
+	return guess;
+}
+
+s32 BPF_STRUCT_OPS_SLEEPABLE(toll_init_task, struct task_struct *p, struct scx_init_task_args *args)
+{
 	struct toll_task *t;
 	u32 i;
 
 	t = bpf_task_storage_get(&toll_tasks, p, 0, BPF_LOCAL_STORAGE_GET_F_CREATE);
 	if (!t)
 		return -ENOMEM;
-	/* A sleepable callback is in no RCU read section, and policy() needs one. */
-	bpf_rcu_read_lock();
-	pol = policy();
-	/* A quarter of a slice is a guess for a task that nobody has seen run. */
-	t->avg_run_ns = pol ? pol->slice_ns / 4 : 0;
-	bpf_rcu_read_unlock();
+	t->avg_run_ns = first_guess_ns();
 	t->queued_llc = TOLL_NO_LLC;
 	t->ran_llc = TOLL_NO_LLC;
 	t->ran_cpu = -1;
