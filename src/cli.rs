@@ -70,6 +70,10 @@ pub enum Command {
     /// measured should have little else to do. `--penalty measure` uses the
     /// stored figures.
     Measure(MeasureArgs),
+    /// Change the policy of the scheduler that is running, all at once
+    Set(SetArgs),
+    /// Print the policy of the scheduler that is running
+    Get(GetArgs),
 }
 
 /// Flags of `scx_toll measure`.
@@ -90,4 +94,26 @@ pub struct MeasureArgs {
     /// Write the table (TOML) to this file instead of the state directory
     #[arg(long, value_name = "FILE")]
     pub out: Option<PathBuf>,
+}
+
+/// Arguments of `set`.
+#[derive(Debug, Clone, Args)]
+pub struct SetArgs {
+    /// What to change: penalty=FILE|default, slice_us=US, migrate=toll|always|never|fixed:US,
+    /// hysteresis_us.llc=OPEN[,CLOSE[,HOLD]], hysteresis_us.node=OPEN[,CLOSE[,HOLD]]; the
+    /// scheduler's process reads FILE
+    #[arg(value_name = "KEY=VALUE", required = true)]
+    pub assignments: Vec<String>,
+
+    /// Print what was changed as JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Arguments of `get`.
+#[derive(Debug, Clone, Args)]
+pub struct GetArgs {
+    /// Print the policy as JSON
+    #[arg(long)]
+    pub json: bool,
 }

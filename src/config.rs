@@ -26,6 +26,34 @@ pub enum PenaltySource {
     File(PathBuf),
 }
 
+/// The environment variable that switches [`PolicyCheck`] on, for tests.
+pub const CHECK_VARIABLE: &str = "TOLL_CHECK_POLICY";
+
+/// Whether BPF decisions check that they saw one whole policy. It costs time and
+/// is not for production, so an environment variable asks for it and no flag.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum PolicyCheck {
+    /// Not at all.
+    #[default]
+    Off,
+    /// Every decision compares the seal (`TOLL_CHECK_POLICY=whole`).
+    Whole,
+    /// The same, and the writer does without its double buffer, so that the
+    /// check has something to find (`TOLL_CHECK_POLICY=torn`).
+    Torn,
+}
+
+impl PolicyCheck {
+    fn from_env() -> Result<PolicyCheck> {
+        match std::env::var(CHECK_VARIABLE).as_deref() {
+            Err(_) | Ok("") => Ok(PolicyCheck::Off),
+            Ok("whole") => Ok(PolicyCheck::Whole),
+            Ok("torn") => Ok(PolicyCheck::Torn),
+            Ok(text) => Err(usage(format!("{CHECK_VARIABLE}={text}: expected whole or torn"))),
+        }
+    }
+}
+
 /// Validated settings of a run.
 #[derive(Debug, Clone)]
 pub struct Config {
@@ -47,6 +75,8 @@ pub struct Config {
     pub verbose: u8,
     /// Options handed through to libbpf.
     pub libbpf: LibbpfOpts,
+    /// What of the policy's integrity is checked; a test's business.
+    pub check: PolicyCheck,
 }
 
 impl Config {
@@ -55,15 +85,10 @@ impl Config {
     /// # Errors
     /// [`Fault::Usage`] naming the flag, the value and what was expected.
     pub fn new(cli: Cli) -> Result<Config> {
-        let (migrate, fixed) = parse_migrate(&cli.migrate)?;
-        if !SLICE_US.contains(&cli.slice_us) {
-            return Err(usage(format!(
-                "--slice-us {}: a turn lasts from {} to {} microseconds",
-                cli.slice_us,
-                SLICE_US.start(),
-                SLICE_US.end()
-            )));
-        }
+        let (migrate, fixed) = migrate_value(&cli.migrate)
+            .map_err(|why| usage(format!("--migrate {}: {why}", cli.migrate)))?;
+        let slice = slice_value(cli.slice_us)
+            .map_err(|why| usage(format!("--slice-us {}: {why}", cli.slice_us)))?;
         Ok(Config {
             penalty: match cli.penalty.to_str() {
                 Some("default") => PenaltySource::Default,
@@ -72,12 +97,13 @@ impl Config {
             },
             migrate,
             fixed,
-            slice: Ns::from_us(cli.slice_us),
+            slice,
             stats: cli.stats.map(parse_stats).transpose()?,
             json: cli.json,
             exit_dump_len: cli.exit_dump_len,
             verbose: cli.verbose,
             libbpf: cli.libbpf,
+            check: PolicyCheck::from_env()?,
         })
     }
 
@@ -122,9 +148,11 @@ fn usage(sentence: String) -> anyhow::Error {
     Fault::Usage(sentence).into()
 }
 
-/// `toll`, `always`, `never` or `fixed:US`.
-fn parse_migrate(text: &str) -> Result<(Migrate, Ns)> {
-    let bad = |why: String| usage(format!("--migrate {text}: {why}"));
+/// What decides about a move, and the price under `fixed`: `toll`, `always`, `never` or `fixed:US`.
+///
+/// # Errors
+/// What is wrong with `text` and what was expected; the caller names the setting and the value.
+pub fn migrate_value(text: &str) -> Result<(Migrate, Ns), String> {
     match text {
         "toll" => Ok((Migrate::Toll, Ns::ZERO)),
         "always" => Ok((Migrate::Always, Ns::ZERO)),
@@ -132,13 +160,25 @@ fn parse_migrate(text: &str) -> Result<(Migrate, Ns)> {
         _ => {
             let us = text
                 .strip_prefix("fixed:")
-                .ok_or_else(|| bad("expected toll, always, never or fixed:US".into()))?;
+                .ok_or_else(|| "expected toll, always, never or fixed:US".to_string())?;
             let us: f64 =
-                us.parse().map_err(|_| bad(format!("{us:?} is not a number of microseconds")))?;
-            let ns = Ns::try_from_us(us).map_err(|why| bad(format!("{us} {why}")))?;
+                us.parse().map_err(|_| format!("{us:?} is not a number of microseconds"))?;
+            let ns = Ns::try_from_us(us).map_err(|why| format!("{us} {why}"))?;
             Ok((Migrate::Fixed, ns))
         }
     }
+}
+
+/// The length of a turn.
+///
+/// # Errors
+/// As [`migrate_value`].
+pub fn slice_value(us: u64) -> Result<Ns, String> {
+    if !SLICE_US.contains(&us) {
+        let (least, most) = (SLICE_US.start(), SLICE_US.end());
+        return Err(format!("a turn lasts from {least} to {most} microseconds"));
+    }
+    Ok(Ns::from_us(us))
 }
 
 /// A number of seconds between one millisecond and a day.

@@ -32,6 +32,7 @@ pub mod ui;
 pub mod cli;
 pub mod command;
 pub mod config;
+pub mod control;
 pub mod fault;
 pub mod preflight;
 pub mod sched;

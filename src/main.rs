@@ -5,7 +5,7 @@ use anyhow::{Context, Result};
 use clap::Parser;
 use scx_toll::cli::{Cli, Command};
 use scx_toll::config::Config;
-use scx_toll::{command, fault, preflight, sched};
+use scx_toll::{command, control::client, fault, preflight, sched};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -25,8 +25,11 @@ fn run(cli: Cli) -> Result<()> {
         println!("scx_toll {}", scx_utils::build_id::full_version(env!("CARGO_PKG_VERSION")));
         return Ok(());
     }
-    if let Some(Command::Measure(args)) = &cli.command {
-        return command::measure(args);
+    match &cli.command {
+        Some(Command::Measure(args)) => return command::measure(args),
+        Some(Command::Set(args)) => return client::set(args),
+        Some(Command::Get(args)) => return client::get(args),
+        None => {}
     }
     let config = Config::new(cli)?;
     config.init_log()?;

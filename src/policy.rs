@@ -3,18 +3,34 @@
 //!
 //! The policy is one struct in a double buffer. A write goes to the half that
 //! BPF does not read, then one version bump with release order makes it the
-//! one that is read. BPF programs hold a pointer to a half for one callback at
-//! most, inside an RCU read section; before a half is written again the writer
-//! waits for all such sections to end, so no reader ever sees a mixture.
+//! one that is read. Why no reader ever sees a mixture:
+//!
+//! 1. A callback reads the version once, takes the pointer to that half, and
+//!    hands it to everything that it calls; the index depends on the version,
+//!    so what it reads through the pointer was written before the bump.
+//! 2. A callback that is not sleepable runs inside one RCU read section from
+//!    its first to its last instruction; the sleepable one that reads the
+//!    policy (init_task) opens one for it.
+//! 3. After a bump the writer waits until all read sections that began before
+//!    it are over, and only then writes the old half again. If it cannot wait,
+//!    it does not write.
+//!
+//! `tests/live/policy_changes_are_whole_and_take_effect.rs` tries to find one.
 
 use crate::bpf::types;
 use crate::model::decide::Migrate;
-use crate::model::{DecayTable, Hysteresis, PenaltyMatrix};
+use crate::model::{DecayTable, Hysteresis, PenaltyMatrix, PenaltyTable};
 use crate::topology::{Level, Topology};
 use crate::units::Ns;
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use libbpf_rs::{MapCore, MapFlags};
+use log::warn;
+use std::mem::offset_of;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+mod grace;
+pub mod view;
 
 /// Wait after which a task is moved whatever it costs. Far below the kernel's
 /// watchdog (10 s as loaded), and far above any wait that a price should decide.
@@ -38,6 +54,11 @@ pub struct Policy {
     pub fixed: Ns,
     /// Most turns that a gain counts, at least 1.
     pub max_turns: u32,
+    /// What moves cost, as it was given; [`Policy::set_table`] keeps the fields
+    /// below in step with it.
+    pub table: PenaltyTable,
+    /// Where the table comes from, in words: "default", or a file's path.
+    pub source: String,
     /// Cost of a move for every pair.
     pub matrix: PenaltyMatrix,
     /// Share of run time that loads cache lines, and time to load one KiB.
@@ -58,7 +79,59 @@ struct Bytes(types::toll_policy);
 // is spelled out as fields, and every bit pattern is a valid value.
 unsafe impl plain::Plain for Bytes {}
 
+impl Bytes {
+    /// Set the seal: the sum of the words before `hop_ns` and of the hops between
+    /// the first `nr_llcs` LLCs. `policy_is_whole()` in check.bpf.h compares it.
+    fn seal(&mut self, nr_llcs: usize) {
+        const WORD: usize = size_of::<u64>();
+        let mut sum = 0u64;
+        // SAFETY: see `impl Plain for Bytes`.
+        let head = unsafe { plain::as_bytes(self) };
+        for word in head[..offset_of!(types::toll_policy, hop_ns)].chunks_exact(WORD) {
+            let mut bytes = [0; WORD];
+            bytes.copy_from_slice(word);
+            sum = sum.wrapping_add(u64::from_ne_bytes(bytes));
+        }
+        for row in &self.0.hop_ns[..nr_llcs] {
+            sum = row[..nr_llcs].iter().fold(sum, |sum, hop| sum.wrapping_add(*hop));
+        }
+        self.0.seal = sum;
+    }
+}
+
 impl Policy {
+    /// A policy with the table `table` from `source` and everything else at
+    /// its default.
+    pub fn new(table: PenaltyTable, source: String, topo: &Topology) -> Policy {
+        Policy {
+            slice: Ns::from_ms(20),
+            age: MAX_AGE,
+            migrate: Migrate::Toll,
+            fixed: Ns::ZERO,
+            max_turns: MAX_TURNS,
+            matrix: PenaltyMatrix::new(&table, topo),
+            fill_q10: table.warmth.fill_share.value.raw(),
+            warm_ns_per_kib: table.warmth.ns_per_kib.value,
+            decay: DecayTable::new(&table.warmth, topo),
+            hysteresis: Hysteresis::defaults(),
+            table,
+            source,
+        }
+    }
+
+    /// Replace what moves cost; everything else stays.
+    pub fn set_table(&mut self, table: PenaltyTable, source: String, topo: &Topology) {
+        let Policy { slice, age, migrate, fixed, max_turns, hysteresis, .. } = *self;
+        let made = Policy::new(table, source, topo);
+        *self = Policy { slice, age, migrate, fixed, max_turns, hysteresis, ..made };
+    }
+
+    /// The same policy on the machine `topo`, whose CPUs may have changed.
+    pub fn on(mut self, topo: &Topology) -> Policy {
+        self.set_table(self.table.clone(), self.source.clone(), topo);
+        self
+    }
+
     /// The policy as BPF reads it. All bounds of `intf.h` hold, because the
     /// units enforce them.
     fn encode(&self, topo: &Topology, version: u64) -> Box<Bytes> {
@@ -92,6 +165,7 @@ impl Policy {
                 p.remote_pm[i][j] = self.matrix.remote[i][j].get();
             }
         }
+        out.seal(topo.llcs.len());
         out
     }
 }
@@ -100,42 +174,61 @@ impl Policy {
 pub struct PolicyWriter<'a, M: MapCore> {
     map: &'a M,
     version: &'a AtomicU64,
+    settled: &'a mut bool,
 }
 
 impl<'a, M: MapCore> PolicyWriter<'a, M> {
     /// A writer to `map` (two entries) and the version variable beside it.
-    pub fn new(map: &'a M, version: &'a AtomicU64) -> Self {
-        PolicyWriter { map, version }
+    /// `settled` is this writer's memory between two writes: true when nobody
+    /// reads the half that is not in force. It begins as false.
+    pub fn new(map: &'a M, version: &'a AtomicU64, settled: &'a mut bool) -> Self {
+        PolicyWriter { map, version, settled }
     }
 
-    /// Put `policy` in force and return its version.
+    /// Put `policy` in force and return its version. When this returns, no
+    /// decision under the policy before it is under way any more.
     ///
     /// # Errors
-    /// When the kernel refuses the write; the policy before it stays in force.
+    /// When the kernel refuses the write, or has no means to wait for the
+    /// readers; the policy before it stays in force.
     pub fn write(&mut self, policy: &Policy, topo: &Topology) -> Result<u64> {
+        if !*self.settled {
+            grace::wait_for_readers().context("the policy cannot be replaced safely")?;
+        }
         let next = self.version.load(Ordering::Relaxed) + 1;
-        let half = (next & 1) as u32;
-        let bytes = policy.encode(topo, next);
-        // SAFETY: see `impl Plain for Bytes`.
-        let value = unsafe { plain::as_bytes(&*bytes) };
-        self.map
-            .update(&half.to_ne_bytes(), value, MapFlags::ANY)
-            .with_context(|| format!("policy version {next} cannot be written"))?;
+        self.put(next & 1, &policy.encode(topo, next))?;
         self.version.store(next, Ordering::Release);
-        wait_for_readers()?;
+        let waited = grace::wait_for_readers();
+        *self.settled = waited.is_ok();
+        if let Err(why) = waited {
+            warn!("policy version {next} is in force, the next has to wait for it: {why:#}");
+        }
         Ok(next)
     }
-}
 
-/// Wait until every BPF program that may still read the old half has returned.
-/// MEMBARRIER_CMD_GLOBAL waits for an RCU grace period, and a BPF program runs
-/// inside a read section.
-fn wait_for_readers() -> Result<()> {
-    const MEMBARRIER_CMD_GLOBAL: libc::c_int = 1;
-    // SAFETY: the call takes three integers and touches no memory of ours.
-    let done = unsafe { libc::syscall(libc::SYS_membarrier, MEMBARRIER_CMD_GLOBAL, 0, 0) };
-    if done != 0 {
-        bail!("membarrier: {}", std::io::Error::last_os_error());
+    /// For tests: write into the half that BPF reads, and leave it half written
+    /// for a while. This is what [`PolicyWriter::write`] is there to avoid.
+    ///
+    /// # Errors
+    /// As [`PolicyWriter::write`].
+    pub fn write_in_place(&mut self, policy: &Policy, topo: &Topology) -> Result<u64> {
+        let before = self.version.load(Ordering::Relaxed);
+        let next = before + 2;
+        let whole = policy.encode(topo, next);
+        let mut half_written = policy.encode(topo, before);
+        half_written.0.version = next;
+        self.put(next & 1, &half_written)?;
+        std::thread::sleep(Duration::from_millis(2));
+        self.put(next & 1, &whole)?;
+        self.version.store(next, Ordering::Release);
+        Ok(next)
     }
-    Ok(())
+
+    fn put(&self, half: u64, bytes: &Bytes) -> Result<()> {
+        // SAFETY: see `impl Plain for Bytes`.
+        let value = unsafe { plain::as_bytes(bytes) };
+        self.map
+            .update(&(half as u32).to_ne_bytes(), value, MapFlags::ANY)
+            .with_context(|| format!("policy version {} cannot be written", bytes.0.version))
+    }
 }

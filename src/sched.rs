@@ -6,9 +6,13 @@
 
 use crate::bpf::{MainSkel, MainSkelBuilder, types};
 use crate::command;
-use crate::config::{Config, PenaltySource};
-use crate::model::{DecayTable, Hysteresis, PenaltyMatrix, PenaltyTable, file};
-use crate::policy::{MAX_AGE, MAX_TURNS, Policy, PolicyWriter};
+use crate::config::{Config, PenaltySource, PolicyCheck};
+use crate::control::server::{Job, Server, Wish};
+use crate::control::wire::Answer;
+use crate::control::{change, run_dir};
+use crate::model::{PenaltyTable, file};
+use crate::policy::view::PolicyView;
+use crate::policy::{Policy, PolicyWriter};
 use crate::stats::{self, Counters, Delta, LlcSnapshot, Snapshot};
 use crate::topology::Topology;
 use crate::ui::text;
@@ -30,10 +34,16 @@ const POLL: Duration = Duration::from_millis(50);
 /// # Errors
 /// When the scheduler cannot be loaded, or the kernel threw it out.
 pub fn run(config: &Config, stop: &AtomicBool) -> Result<()> {
+    // It outlives a restart: requests wait until the scheduler is back.
+    let control = Server::start(&run_dir())
+        .inspect_err(|err| warn!("the policy cannot be changed while this runs: {err:#}"))
+        .ok();
+    let mut before = None;
     loop {
         let mut object = MaybeUninit::uninit();
-        let mut sched = Scheduler::start(config, &mut object)?;
-        let ended = sched.watch(config, stop);
+        let mut sched = Scheduler::start(config, before, &mut object)?;
+        let ended = sched.watch(config, control.as_ref(), stop);
+        before = Some(sched.in_force()?);
         let exit = sched.finish(config);
         ended?;
         if !exit?.should_restart() || stop.load(Ordering::Relaxed) {
@@ -43,37 +53,36 @@ pub fn run(config: &Config, stop: &AtomicBool) -> Result<()> {
     }
 }
 
-/// The penalty table that `source` names.
-fn penalty_table(source: &PenaltySource, topo: &Topology) -> Result<PenaltyTable> {
+/// The penalty table that `source` names, and the source in words.
+fn penalty_table(source: &PenaltySource, topo: &Topology) -> Result<(PenaltyTable, String)> {
     match source {
-        PenaltySource::Default => Ok(PenaltyTable::default()),
-        PenaltySource::Measure => Ok(command::measured_penalty(topo)),
-        PenaltySource::File(path) => file::read(path, topo),
+        PenaltySource::Default => Ok((PenaltyTable::default(), "default".into())),
+        PenaltySource::Measure => Ok((command::measured_penalty(topo), "measure".into())),
+        PenaltySource::File(path) => Ok((file::read(path, topo)?, path.display().to_string())),
     }
 }
 
 /// The policy that the settings and the machine add up to.
 fn make_policy(config: &Config, topo: &Topology) -> Result<Policy> {
-    let table = penalty_table(&config.penalty, topo)?;
-    let matrix = PenaltyMatrix::new(&table, topo);
-    for line in table.describe() {
-        info!("{line}");
-    }
-    for note in &matrix.notes {
-        warn!("{note}");
-    }
-    Ok(Policy {
+    let (table, source) = penalty_table(&config.penalty, topo)?;
+    let policy = Policy {
         slice: config.slice,
-        age: MAX_AGE,
         migrate: config.migrate,
         fixed: config.fixed,
-        max_turns: MAX_TURNS,
-        fill_q10: table.warmth.fill_share.value.raw(),
-        warm_ns_per_kib: table.warmth.ns_per_kib.value,
-        decay: DecayTable::new(&table.warmth, topo),
-        hysteresis: Hysteresis::defaults(),
-        matrix,
-    })
+        ..Policy::new(table, source, topo)
+    };
+    log_table(&policy);
+    Ok(policy)
+}
+
+/// Say what moves cost now.
+fn log_table(policy: &Policy) {
+    for line in policy.table.describe() {
+        info!("{line}");
+    }
+    for note in &policy.matrix.notes {
+        warn!("{note}");
+    }
 }
 
 /// A line of `--json`.
@@ -103,14 +112,19 @@ fn print_json(line: &JsonLine) {
 struct Scheduler<'obj> {
     topo: Topology,
     policy: Policy,
+    /// The policy writer's memory.
+    settled: bool,
+    check: PolicyCheck,
     skel: MainSkel<'obj>,
     link: Option<Link>,
 }
 
 impl<'obj> Scheduler<'obj> {
-    /// Open, configure, load and attach.
+    /// Open, configure, load and attach. After a restart the policy that was in
+    /// force `before` goes on, and so does its version.
     fn start(
         config: &Config,
+        before: Option<(Policy, u64)>,
         object: &'obj mut MaybeUninit<OpenObject>,
     ) -> Result<Scheduler<'obj>> {
         let builder = MainSkelBuilder::default();
@@ -121,7 +135,10 @@ impl<'obj> Scheduler<'obj> {
         for warning in &topo.warnings {
             warn!("{warning}");
         }
-        let policy = make_policy(config, &topo)?;
+        let (policy, version) = match before {
+            Some((policy, version)) => (policy.on(&topo), version),
+            None => (make_policy(config, &topo)?, 0),
+        };
         open.struct_ops.toll_ops_mut().exit_dump_len = config.exit_dump_len;
         let rodata = open
             .maps
@@ -129,6 +146,10 @@ impl<'obj> Scheduler<'obj> {
             .as_mut()
             .ok_or_else(|| anyhow!("the BPF object has no rodata"))?;
         set_machine(rodata, &topo);
+        rodata.toll_check_policy = config.check != PolicyCheck::Off;
+        if let Some(bss) = open.maps.bss_data.as_mut() {
+            bss.toll_policy_version = version;
+        }
         let nr_llcs = topo.llcs.len() as u32;
         open.maps.toll_cpus.set_max_entries(topo.nr_cpu_ids() as u32)?;
         open.maps.toll_llcs.set_max_entries(nr_llcs)?;
@@ -136,7 +157,8 @@ impl<'obj> Scheduler<'obj> {
         open.maps.toll_gates.set_max_entries(nr_llcs * nr_llcs)?;
         let skel = scx_ops_load!(open, toll_ops, uei)?;
         write_machine(&skel, &topo)?;
-        let mut sched = Scheduler { topo, policy, skel, link: None };
+        let check = config.check;
+        let mut sched = Scheduler { topo, policy, settled: false, check, skel, link: None };
         sched.write_policy()?;
         sched.attach()?;
         info!("scheduling {} CPUs in {nr_llcs} LLCs", sched.topo.cpus.len());
@@ -153,8 +175,55 @@ impl<'obj> Scheduler<'obj> {
     fn write_policy(&mut self) -> Result<u64> {
         let maps = &mut self.skel.maps;
         let version = policy_version(&mut maps.bss_data)?;
-        let mut writer = PolicyWriter::new(&maps.toll_policies, version);
-        writer.write(&self.policy, &self.topo)
+        let torn = self.check == PolicyCheck::Torn && self.settled;
+        let mut writer = PolicyWriter::new(&maps.toll_policies, version, &mut self.settled);
+        match torn {
+            true => writer.write_in_place(&self.policy, &self.topo),
+            false => writer.write(&self.policy, &self.topo),
+        }
+    }
+
+    fn version(&mut self) -> Result<u64> {
+        Ok(policy_version(&mut self.skel.maps.bss_data)?.load(Ordering::Acquire))
+    }
+
+    /// The policy in force and its version.
+    fn in_force(&mut self) -> Result<(Policy, u64)> {
+        Ok((self.policy.clone(), self.version()?))
+    }
+
+    /// Do what a client of the control socket asks for.
+    fn serve(&mut self, job: Job) {
+        let answer = match &job.wish {
+            Wish::Get => self.version().map(|version| {
+                Answer::Policy(Box::new(PolicyView::new(&self.policy, &self.topo, version)))
+            }),
+            Wish::Set(changes) => match change::apply(changes, &self.policy, &self.topo) {
+                Err(error) => Ok(Answer::Refused { error }),
+                Ok((policy, changes)) => {
+                    self.replace_policy(policy).map(|version| Answer::Changed { version, changes })
+                }
+            },
+        };
+        job.answer(answer.unwrap_or_else(|err| Answer::Failed { error: format!("{err:#}") }));
+    }
+
+    /// Put `policy` in force in place of the one before, which stays if that fails.
+    fn replace_policy(&mut self, policy: Policy) -> Result<u64> {
+        let before = std::mem::replace(&mut self.policy, policy);
+        match self.write_policy() {
+            Ok(version) => {
+                if self.policy.table != before.table {
+                    log_table(&self.policy);
+                }
+                info!("policy version {version} is in force");
+                Ok(version)
+            }
+            Err(err) => {
+                self.policy = before;
+                Err(err)
+            }
+        }
     }
 
     fn snapshot(&mut self) -> Result<Snapshot> {
@@ -163,20 +232,32 @@ impl<'obj> Scheduler<'obj> {
         if self.link.is_some() {
             self.skel.progs.toll_read_waits.test_run(ProgramInput::default())?;
         }
-        let maps = &mut self.skel.maps;
-        let version = policy_version(&mut maps.bss_data)?.load(Ordering::Acquire);
+        let version = self.version()?;
+        let maps = &self.skel.maps;
         stats::read(&self.topo, &maps.toll_cpus, &maps.toll_llcs, version)
     }
 
     /// Print statistics until a signal comes or the kernel ends the scheduler.
-    fn watch(&mut self, config: &Config, stop: &AtomicBool) -> Result<()> {
+    fn watch(
+        &mut self,
+        config: &Config,
+        control: Option<&Server>,
+        stop: &AtomicBool,
+    ) -> Result<()> {
         let mut last = self.snapshot()?;
         while !stop.load(Ordering::Relaxed) && !uei_exited!(&self.skel, uei) {
             let wait = match config.stats {
                 Some(every) => (last.at + every).saturating_duration_since(Instant::now()),
                 None => POLL,
             };
-            std::thread::sleep(wait.min(POLL));
+            match control {
+                Some(control) => {
+                    if let Some(job) = control.next(wait.min(POLL)) {
+                        self.serve(job);
+                    }
+                }
+                None => std::thread::sleep(wait.min(POLL)),
+            }
             let Some(every) = config.stats else { continue };
             if last.at.elapsed() < every {
                 continue;

@@ -73,6 +73,10 @@ pub struct Counters {
     pub wait_ns: u64,
     /// … over so many turns.
     pub waits: u64,
+    /// Looks at the policy that were checked; only where a test asks for it.
+    pub policy_checked: u64,
+    /// … that saw a mixture of two policies.
+    pub policy_mixed: u64,
     /// Decisions that were asked for, by kind and level.
     pub asked: [[u64; NR_LEVELS]; NR_ASKING],
     /// How they ended, by kind, level and verdict.
@@ -130,6 +134,8 @@ impl Counters {
         self.pinned += cpu.nr_pinned;
         self.wait_ns += cpu.wait_ns;
         self.waits += cpu.nr_waits;
+        self.policy_checked += cpu.nr_checked;
+        self.policy_mixed += cpu.nr_mixed;
         for kind in 0..NR_ASKING {
             add(&mut self.asked[kind], &cpu.asked[kind]);
             for level in 0..NR_LEVELS {
@@ -151,6 +157,8 @@ impl Counters {
         delta.pinned = delta.pinned.saturating_sub(before.pinned);
         delta.wait_ns = delta.wait_ns.saturating_sub(before.wait_ns);
         delta.waits = delta.waits.saturating_sub(before.waits);
+        delta.policy_checked = delta.policy_checked.saturating_sub(before.policy_checked);
+        delta.policy_mixed = delta.policy_mixed.saturating_sub(before.policy_mixed);
         for kind in 0..NR_ASKING {
             sub(&mut delta.asked[kind], &before.asked[kind]);
             for level in 0..NR_LEVELS {

@@ -16,7 +16,7 @@ const FLOW: [&str; 10] = [
 ];
 
 /// Modules beside the flow, and what each may see besides itself. `EVERYTHING` sees all.
-const BESIDE: [(&str, &[&str]); 10] = [
+const BESIDE: [(&str, &[&str]); 11] = [
     // The BPF half as generated: types and the skeleton.
     ("bpf", &[]),
     ("fault", &[]),
@@ -26,6 +26,8 @@ const BESIDE: [(&str, &[&str]); 10] = [
     ("config", &["units", "topology", "model", "fault", "cli"]),
     // What subcommands do, and what the scheduler asks for at its start.
     ("command", EVERYTHING),
+    // Reads and changes policies as values; the loop in sched puts them in force.
+    ("control", &["units", "topology", "model", "policy", "ui", "fault", "cli", "config"]),
     ("sched", EVERYTHING),
     ("main", EVERYTHING),
     ("lib", EVERYTHING),

@@ -179,5 +179,5 @@ ensure_build_deps() {
 }
 
 ensure_vm_deps() {
-    ensure_packages qemu-system-x86 busybox-static cpio zstd xz-utils stress-ng
+    ensure_packages qemu-system-x86 busybox-static cpio zstd xz-utils stress-ng bpftool
 }

@@ -110,9 +110,9 @@ static __always_inline bool may_have_idle(struct toll_llc *llc)
  *
  * A global function: the verifier checks it once and not on every path to it.
  */
-__noinline u64 toll_wait_in(u32 llc_id, u64 extra_ns, bool idle_unusable)
+__noinline u64 toll_wait_in(u32 llc_id, u64 extra_ns, bool idle_unusable,
+			    const struct toll_policy *pol)
 {
-	const struct toll_policy *pol = policy();
 	struct toll_llc *llc = llc_of(llc_id);
 	struct toll_running r;
 	u64 nr;

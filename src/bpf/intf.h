@@ -96,7 +96,8 @@ struct toll_hysteresis {
 
 /*
  * The policy. User space writes the half of the double buffer that BPF does
- * not read, then bumps toll_policy_version; BPF reads half version % 2.
+ * not read, then bumps toll_policy_version; BPF reads half version % 2, once
+ * per callback. The version comes first and the seal last.
  */
 struct toll_policy {
 	u64 version;		/* P  the version this half was written for */
@@ -115,6 +116,7 @@ struct toll_policy {
 	struct toll_hysteresis hyst[TOLL_LEVEL_SLOTS];	/* P  by level */
 	u64 hop_ns[TOLL_MAX_LLCS][TOLL_MAX_LLCS];	/* P  fixed cost from, to; 0 on the diagonal */
 	u32 remote_pm[TOLL_MAX_NODES][TOLL_MAX_NODES];	/* P  extra run time, memory node -> CPU node */
+	u64 seal;		/* P  sum of the words before hop_ns and of the hops in use; see check.bpf.h */
 };
 
 /* One LLC. The first line is hot on every enqueue; each field an atomic of its own. */
@@ -157,10 +159,12 @@ struct toll_cpu {
 	u64 nr_pinned;		/* C  turns that went through the CPU's own queue */
 	u64 wait_ns;		/* C  time from enqueue to running, summed */
 	u64 nr_waits;		/* C  ... over so many turns */
+	u64 nr_checked;		/* C  decisions whose policy was checked (toll_check_policy) */
+	u64 nr_mixed;		/* C  ... and found to be a mixture of two */
 	u64 asked[TOLL_KIND_SLOTS][TOLL_LEVEL_SLOTS];			/* C */
 	u64 verdicts[TOLL_KIND_SLOTS][TOLL_LEVEL_SLOTS][TOLL_VERDICT_SLOTS];	/* C */
 	u64 landed[TOLL_KIND_SLOTS][TOLL_LEVEL_SLOTS];	/* C  really ran elsewhere */
-	u64 pad[6];
+	u64 pad[4];
 };
 
 /* What a task left in one LLC. */

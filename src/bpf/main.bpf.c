@@ -37,6 +37,7 @@
 #include "intf.h"
 #include "decide.h"
 #include "state.bpf.h"
+#include "check.bpf.h"
 #include "dsq.bpf.h"
 #include "report.bpf.h"
 #include "account.bpf.h"
@@ -63,9 +64,9 @@ s32 BPF_STRUCT_OPS(toll_select_cpu, struct task_struct *p, s32 prev_cpu, u64 wak
 	cpu = place_home(p, me, prev_cpu, from);
 	if (cpu < 0) {
 		if (wake_flags & SCX_WAKE_FORK)
-			cpu = place_newborn(p, me, prev_cpu, from, &idle);
+			cpu = place_newborn(p, me, prev_cpu, from, &idle, pol);
 		else
-			cpu = place_away(p, t, me, from);
+			cpu = place_away(p, t, me, from, pol);
 	}
 	if (cpu < 0)
 		return prev_cpu;
@@ -150,7 +151,7 @@ void BPF_STRUCT_OPS(toll_enqueue, struct task_struct *p, u64 enq_flags)
 		enqueue_pinned(p, t, me, pol, enq_flags);
 		return;
 	}
-	push_choose(p, t, me, cpu, &where);
+	push_choose(p, t, me, cpu, &where, pol);
 	enqueue_at(p, t, pol, &where, enq_flags);
 }
 
@@ -190,9 +191,9 @@ void BPF_STRUCT_OPS(toll_dispatch, s32 cpu, struct task_struct *prev)
 			vtime_advance(llc, own_vtime, pol);
 		return;
 	}
-	if (pull_outward(me, cpu, llc_id, TOLL_LEVEL_LLC))
+	if (pull_outward(me, cpu, llc_id, TOLL_LEVEL_LLC, pol))
 		return;
-	if (pull_outward(me, cpu, llc_id, TOLL_LEVEL_NODE))
+	if (pull_outward(me, cpu, llc_id, TOLL_LEVEL_NODE, pol))
 		return;
 	/* The searches may have let go of the run queue: a pinned task may have come meanwhile. */
 	if (scx_bpf_dsq_move_to_local(dsq_cpu(cpu), 0))
@@ -288,7 +289,7 @@ void BPF_STRUCT_OPS(toll_tick, struct task_struct *p)
 		return;
 	if (me->end_at && time_after(now, me->end_at))
 		run_extend(me, llc, now + toll_expect_turn(t->avg_run_ns, t->run_ns, p->scx.slice));
-	look_outward(me, t->llc, now);
+	look_outward(me, t->llc, now, pol);
 }
 
 /*
@@ -320,17 +321,31 @@ void BPF_STRUCT_OPS(toll_cpu_release, s32 cpu, struct scx_cpu_release_args *args
 	scx_bpf_reenqueue_local();
 }
 
+/*
+ * Average run time of a task that nobody has seen run: a quarter of a slice, a
+ * guess. For a sleepable callback, which is in no RCU read section by itself.
+ */
+static __always_inline u64 first_guess_ns(void)
+{
+	const struct toll_policy *pol;
+	u64 guess;
+
+	bpf_rcu_read_lock();
+	pol = policy();
+	guess = pol ? pol->slice_ns / 4 : 0;
+	bpf_rcu_read_unlock();
+	return guess;
+}
+
 s32 BPF_STRUCT_OPS_SLEEPABLE(toll_init_task, struct task_struct *p, struct scx_init_task_args *args)
 {
-	const struct toll_policy *pol = policy();
 	struct toll_task *t;
 	u32 i;
 
 	t = bpf_task_storage_get(&toll_tasks, p, 0, BPF_LOCAL_STORAGE_GET_F_CREATE);
-	if (!t || !pol)
+	if (!t)
 		return -ENOMEM;
-	/* A quarter of a slice is a guess for a task that nobody has seen run. */
-	t->avg_run_ns = pol->slice_ns / 4;
+	t->avg_run_ns = first_guess_ns();
 	t->queued_llc = TOLL_NO_LLC;
 	t->ran_llc = TOLL_NO_LLC;
 	t->ran_cpu = -1;
@@ -428,19 +443,23 @@ s32 BPF_STRUCT_OPS_SLEEPABLE(toll_init)
 SEC("syscall")
 int toll_read_waits(void *unused)
 {
+	const struct toll_policy *pol = policy();
 	struct toll_llc *llc;
 	u32 i;
 
+	if (!pol)
+		return -ENOENT;
 	bpf_for(i, 0, toll_nr_llcs) {
 		llc = llc_of(i);
 		if (llc)
-			WRITE_ONCE(llc->wait_ns, toll_wait_in(i, 0, false));
+			WRITE_ONCE(llc->wait_ns, toll_wait_in(i, 0, false, pol));
 	}
 	return 0;
 }
 
 void BPF_STRUCT_OPS(toll_dump, struct scx_dump_ctx *dctx)
 {
+	const struct toll_policy *pol = policy();
 	struct toll_llc *llc;
 	u32 i;
 
@@ -448,7 +467,7 @@ void BPF_STRUCT_OPS(toll_dump, struct scx_dump_ctx *dctx)
 		llc = llc_of(i);
 		if (llc)
 			scx_bpf_dump("LLC%u: wait %llu ns, queued %llu tasks %llu ns, running %llu, idle %llu",
-				     i, toll_wait_in(i, 0, false), llc->nr_queued,
+				     i, toll_wait_in(i, 0, false, pol), llc->nr_queued,
 				     llc->queued_ns, llc->nr_running, llc->nr_idle);
 	}
 }

@@ -9,7 +9,8 @@
  *
  * The functions without `static` are global ones: the verifier checks each
  * once, by its arguments' types, and not again on every path that calls it.
- * So they look up what they need by themselves.
+ * So they look up what they need by themselves, except the policy: that one
+ * is the callback's.
  */
 #ifndef TOLL_MOVE_BPF_H
 #define TOLL_MOVE_BPF_H
@@ -20,26 +21,28 @@ struct ask {
 	u64 stay_ns;		/* run time it is expected to need yet */
 	u64 turn_ns;		/* ... in its next turn */
 	u64 warm_from_ns;
+	u64 version;		/* of the policy that it is asked under */
 	s64 net_ns;		/* out: gain minus penalty of the last target asked for */
 	u32 turns;
 	u32 from;
 };
 
 /* Fill in @a for task @t in LLC @from, where it waits @wait_from_ns. */
-__noinline int ask_init(struct ask *a, struct toll_task *t, u32 from, u64 wait_from_ns)
+__noinline int ask_init(struct ask *a, struct toll_task *t, u32 from, u64 wait_from_ns,
+			const struct toll_policy *pol)
 {
-	const struct toll_policy *pol = policy();
-
 	if (!a || !t || !pol)
 		return -EINVAL;
 	a->now = scx_bpf_now();
 	a->from = from;
 	a->wait_from_ns = wait_from_ns;
+	a->version = READ_ONCE(pol->version);
 	a->net_ns = 0;
 	a->stay_ns = toll_expect_stay(t->avg_run_ns, t->run_ns);
 	a->turn_ns = toll_expect_turn(t->avg_run_ns, t->run_ns, pol->slice_ns);
 	a->turns = toll_turns(a->stay_ns, pol->slice_ns, pol->max_turns);
 	a->warm_from_ns = warm_in(t, from, pol);
+	check_policy(pol, a->version);
 	return 0;
 }
 
@@ -72,12 +75,12 @@ static __always_inline s64 penalty_of(const struct ask *a, struct toll_task *t, 
  * imbalance of one turn, also while the move does not pay. A task on its way
  * home (P < 0) does not have to wait for it.
  */
-__noinline u32 worth_moving(struct ask *a, struct toll_task *t, u32 to, u64 wait_to_ns)
+__noinline u32 worth_moving(struct ask *a, struct toll_task *t, u32 to, u64 wait_to_ns,
+			    const struct toll_policy *pol)
 {
-	const struct toll_policy *pol = policy();
 	struct toll_gate *gate;
 	s64 gain, penalty;
-	bool held = true;
+	bool held = true, worth;
 	u32 level;
 
 	if (!a || !t || !pol)
@@ -92,17 +95,18 @@ __noinline u32 worth_moving(struct ask *a, struct toll_task *t, u32 to, u64 wait
 			held = toll_gate_pass(gate, toll_gain(a->wait_from_ns, wait_to_ns, 1),
 					      a->now, &pol->hyst[level & (TOLL_LEVEL_SLOTS - 1)]);
 	}
-	if (!toll_worth(pol->migrate, gain, penalty, pol->fixed_ns))
+	worth = toll_worth(pol->migrate, gain, penalty, pol->fixed_ns);
+	check_policy(pol, a->version);
+	if (!worth)
 		return TOLL_NOT_WORTH;
 	return held || penalty < 0 ? TOLL_APPLIED : TOLL_HYSTERESIS;
 }
 
 /* Return true if the task has waited so long that it is moved whatever it costs. */
-static __always_inline bool waited_too_long(struct toll_task *t, u64 now)
+static __always_inline bool waited_too_long(struct toll_task *t, u64 now,
+					    const struct toll_policy *pol)
 {
-	const struct toll_policy *pol = policy();
-
-	return pol && pol->migrate != TOLL_MIGRATE_NEVER && t->enqueued_at &&
+	return pol->migrate != TOLL_MIGRATE_NEVER && t->enqueued_at &&
 	       time_delta(now, t->enqueued_at) > (s64)pol->age_ns;
 }
 

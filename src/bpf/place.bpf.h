@@ -41,7 +41,8 @@ static __always_inline s32 place_home(struct task_struct *p, struct toll_cpu *me
  * *idle says whether it was claimed idle.
  */
 static __always_inline s32 place_newborn(struct task_struct *p, struct toll_cpu *me, s32 prev_cpu,
-					 u32 from, bool *idle)
+					 u32 from, bool *idle,
+					 const struct toll_policy *pol)
 {
 	const struct cpumask *cpus;
 	u32 rank, to, best = from;
@@ -50,12 +51,12 @@ static __always_inline s32 place_newborn(struct task_struct *p, struct toll_cpu 
 
 	*idle = false;
 	me->nr_births++;
-	least = toll_wait_in(from, 0, true);
+	least = toll_wait_in(from, 0, true, pol);
 	bpf_for(rank, 0, toll_nr_llcs - 1) {
 		to = outward(from, rank);
 		if (!may_use(p, to))
 			continue;
-		wait = toll_wait_in(to, 0, false);
+		wait = toll_wait_in(to, 0, false, pol);
 		if (wait < least) {
 			least = wait;
 			best = to;
@@ -81,7 +82,8 @@ static __always_inline s32 place_newborn(struct task_struct *p, struct toll_cpu 
  * Returns the claimed CPU, or a negative number.
  */
 static __always_inline s32 place_outward(struct task_struct *p, struct toll_task *t,
-					 struct toll_cpu *me, struct ask *a, u32 level)
+					 struct toll_cpu *me, struct ask *a, u32 level,
+					 const struct toll_policy *pol)
 {
 	u32 verdict = TOLL_NOTHING, rank, to;
 	struct toll_llc *llc;
@@ -102,7 +104,7 @@ static __always_inline s32 place_outward(struct task_struct *p, struct toll_task
 			verdict = better_reason(verdict, TOLL_AFFINITY);
 			continue;
 		}
-		verdict = worth_moving(a, t, to, 0);
+		verdict = worth_moving(a, t, to, 0, pol);
 		if (verdict != TOLL_APPLIED)
 			break;
 		cpu = claim_idle(p, to);
@@ -117,22 +119,23 @@ static __always_inline s32 place_outward(struct task_struct *p, struct toll_task
 
 /* Steps 3 and 4: leave the LLC for an idle CPU further out. */
 static __always_inline s32 place_away(struct task_struct *p, struct toll_task *t,
-				      struct toll_cpu *me, u32 from)
+				      struct toll_cpu *me, u32 from,
+				      const struct toll_policy *pol)
 {
-	const struct toll_policy *pol = policy();
 	struct ask a;
 	u64 wait;
 	s32 cpu;
 
-	if (!pol || toll_nr_llcs < 2)
+	if (toll_nr_llcs < 2)
 		return -EBUSY;
 	/* No idle CPU of the LLC could be claimed, so if there is one it is not for this task. */
-	wait = toll_wait_in(from, toll_expect_turn(t->avg_run_ns, t->run_ns, pol->slice_ns), true);
-	if (ask_init(&a, t, from, wait))
+	wait = toll_wait_in(from, toll_expect_turn(t->avg_run_ns, t->run_ns, pol->slice_ns), true,
+			    pol);
+	if (ask_init(&a, t, from, wait, pol))
 		return -EBUSY;
-	cpu = place_outward(p, t, me, &a, TOLL_LEVEL_LLC);
+	cpu = place_outward(p, t, me, &a, TOLL_LEVEL_LLC, pol);
 	if (cpu < 0)
-		cpu = place_outward(p, t, me, &a, TOLL_LEVEL_NODE);
+		cpu = place_outward(p, t, me, &a, TOLL_LEVEL_NODE, pol);
 	return cpu;
 }
 

@@ -31,20 +31,22 @@ struct pick {
  * would not have to wait. It waits already, so if @from has an idle CPU that
  * has not helped it. Leaves the margin in @a.
  */
-static __always_inline u32 judge_waiting(struct toll_task *t, u32 from, u32 to, struct ask *a)
+static __always_inline u32 judge_waiting(struct toll_task *t, u32 from, u32 to, struct ask *a,
+					 const struct toll_policy *pol)
 {
-	if (ask_init(a, t, from, toll_wait_in(from, 0, true)))
+	if (ask_init(a, t, from, toll_wait_in(from, 0, true, pol), pol))
 		return TOLL_NOTHING;
-	if (waited_too_long(t, a->now))
+	if (waited_too_long(t, a->now, pol))
 		return TOLL_APPLIED_AGED;
-	return worth_moving(a, t, to, 0);
+	return worth_moving(a, t, to, 0, pol);
 }
 
 /*
  * Look at the first tasks of LLC @from for one that pays to be moved to @cpu of
  * LLC @to. One that has waited too long comes before all others.
  */
-static __always_inline void pick_best(struct pick *best, u32 from, u32 to, s32 cpu)
+static __always_inline void pick_best(struct pick *best, u32 from, u32 to, s32 cpu,
+				      const struct toll_policy *pol)
 {
 	u32 looked = 0, verdict;
 	struct task_struct *p;
@@ -65,7 +67,7 @@ static __always_inline void pick_best(struct pick *best, u32 from, u32 to, s32 c
 			best->verdict = better_reason(best->verdict, TOLL_AFFINITY);
 			continue;
 		}
-		verdict = judge_waiting(t, from, to, &a);
+		verdict = judge_waiting(t, from, to, &a, pol);
 		if (verdict == TOLL_APPLIED_AGED) {
 			best->pid = p->pid;
 			best->verdict = verdict;
@@ -109,7 +111,8 @@ static __always_inline bool pull_task(s32 pid, u32 from, u32 to, s32 cpu)
 }
 
 /* Pull at @level: from the nearest LLC there that has a task that pays. */
-static __always_inline bool pull_outward(struct toll_cpu *me, s32 cpu, u32 to, u32 level)
+static __always_inline bool pull_outward(struct toll_cpu *me, s32 cpu, u32 to, u32 level,
+					 const struct toll_policy *pol)
 {
 	u32 verdict = TOLL_NOTHING, rank, from;
 	struct toll_llc *victim;
@@ -126,7 +129,7 @@ static __always_inline bool pull_outward(struct toll_cpu *me, s32 cpu, u32 to, u
 		victim = llc_of(from);
 		if (!victim || !READ_ONCE(victim->nr_queued))
 			continue;
-		pick_best(&best, from, to, cpu);
+		pick_best(&best, from, to, cpu, pol);
 		if (is_applied(best.verdict)) {
 			if (pull_task(best.pid, from, to, cpu)) {
 				verdict = best.verdict;
@@ -211,7 +214,8 @@ static __always_inline s32 find_idle_from_tick(struct task_struct *p, u32 to)
  * @from has come to pay, or has waited too long. That CPU then pulls by itself,
  * and decides again.
  */
-static __always_inline bool wake_for(struct toll_cpu *me, u32 from, u32 to)
+static __always_inline bool wake_for(struct toll_cpu *me, u32 from, u32 to,
+				     const struct toll_policy *pol)
 {
 	struct task_struct *p;
 	bool woken = false;
@@ -227,7 +231,7 @@ static __always_inline bool wake_for(struct toll_cpu *me, u32 from, u32 to)
 		t = task_of(p);
 		if (!t)
 			continue;
-		if (from != to && !is_applied(judge_waiting(t, from, to, &a)))
+		if (from != to && !is_applied(judge_waiting(t, from, to, &a, pol)))
 			continue;
 		cpu = find_idle_from_tick(p, to);
 		if (cpu < 0)
@@ -244,7 +248,8 @@ static __always_inline bool wake_for(struct toll_cpu *me, u32 from, u32 to)
  * No CPU sleeps beside a queue that pays: one of the LLC's ticks looks at the
  * own LLC first and then outward, and wakes the nearest CPU that is worth it.
  */
-static __always_inline void look_outward(struct toll_cpu *me, u32 from, u64 now)
+static __always_inline void look_outward(struct toll_cpu *me, u32 from, u64 now,
+					 const struct toll_policy *pol)
 {
 	struct toll_llc *llc = llc_of(from);
 	u32 rank, to, asked = 0;
@@ -257,14 +262,14 @@ static __always_inline void look_outward(struct toll_cpu *me, u32 from, u64 now)
 		return;
 	if (__sync_val_compare_and_swap(&llc->looked_at, looked_at, now) != looked_at)
 		return;
-	if (may_have_idle(llc) && wake_for(me, from, from))
+	if (may_have_idle(llc) && wake_for(me, from, from, pol))
 		return;
 	bpf_for(rank, 0, toll_nr_llcs - 1) {
 		to = outward(from, rank);
 		llc = llc_of(to);
 		if (!llc || !may_have_idle(llc))
 			continue;
-		if (wake_for(me, from, to) || ++asked >= TOLL_LOOK_LLCS)
+		if (wake_for(me, from, to, pol) || ++asked >= TOLL_LOOK_LLCS)
 			return;
 	}
 }

@@ -42,7 +42,7 @@ static __always_inline bool push_home(struct task_struct *p, struct toll_cpu *me
  */
 static __always_inline bool push_outward(struct task_struct *p, struct toll_task *t,
 					 struct toll_cpu *me, struct ask *a, u32 level,
-					 struct target *where)
+					 struct target *where, const struct toll_policy *pol)
 {
 	u32 verdict = TOLL_NOTHING, rank, to, best = TOLL_NO_LLC;
 	u64 wait, least = ~0ULL;
@@ -55,7 +55,7 @@ static __always_inline bool push_outward(struct task_struct *p, struct toll_task
 		if (!asked)
 			count_asked(me, TOLL_KIND_PUSH, level);
 		asked = true;
-		wait = toll_wait_in(to, a->turn_ns, false);
+		wait = toll_wait_in(to, a->turn_ns, false, pol);
 		if (wait >= least)
 			continue;
 		if (!may_use(p, to)) {
@@ -68,14 +68,14 @@ static __always_inline bool push_outward(struct task_struct *p, struct toll_task
 	if (!asked)
 		return false;
 	if (best != TOLL_NO_LLC)
-		verdict = worth_moving(a, t, best, least);
+		verdict = worth_moving(a, t, best, least, pol);
 	if (verdict == TOLL_APPLIED) {
 		s32 cpu = least ? -EBUSY : claim_idle(p, best);
 
 		/* The wait of 0 was that of an idle CPU: without it the sum is another. */
 		if (!least && cpu < 0) {
-			least = toll_wait_in(best, a->turn_ns, true);
-			if (worth_moving(a, t, best, least) != TOLL_APPLIED)
+			least = toll_wait_in(best, a->turn_ns, true, pol);
+			if (worth_moving(a, t, best, least, pol) != TOLL_APPLIED)
 				verdict = TOLL_RACED;
 		}
 		if (verdict == TOLL_APPLIED) {
@@ -89,21 +89,22 @@ static __always_inline bool push_outward(struct task_struct *p, struct toll_task
 
 /* Choose where @p, enqueued on @cpu of LLC @from, is to wait. */
 static __always_inline void push_choose(struct task_struct *p, struct toll_task *t,
-					struct toll_cpu *me, s32 cpu, struct target *where)
+					struct toll_cpu *me, s32 cpu, struct target *where,
+					const struct toll_policy *pol)
 {
-	const struct toll_policy *pol = policy();
 	u32 from = cpu_llc(cpu);
 	struct ask a;
 	u64 wait;
 
-	if (push_home(p, me, from, cpu, where) || !pol || toll_nr_llcs < 2)
+	if (push_home(p, me, from, cpu, where) || toll_nr_llcs < 2)
 		return;
-	wait = toll_wait_in(from, toll_expect_turn(t->avg_run_ns, t->run_ns, pol->slice_ns), true);
-	if (!wait || ask_init(&a, t, from, wait))
+	wait = toll_wait_in(from, toll_expect_turn(t->avg_run_ns, t->run_ns, pol->slice_ns), true,
+			    pol);
+	if (!wait || ask_init(&a, t, from, wait, pol))
 		return;
-	if (push_outward(p, t, me, &a, TOLL_LEVEL_LLC, where))
+	if (push_outward(p, t, me, &a, TOLL_LEVEL_LLC, where, pol))
 		return;
-	push_outward(p, t, me, &a, TOLL_LEVEL_NODE, where);
+	push_outward(p, t, me, &a, TOLL_LEVEL_NODE, where, pol);
 }
 
 #endif /* TOLL_PUSH_BPF_H */

@@ -21,6 +21,9 @@ const volatile u8 toll_llc_node[TOLL_MAX_LLCS];
 /* Row i: the other LLCs, nearest first; toll_nr_llcs - 1 entries are used. */
 const volatile u8 toll_outward[TOLL_MAX_LLCS][TOLL_MAX_LLCS];
 
+/* For tests: compare the policy's seal before and after every decision (check.bpf.h). */
+const volatile bool toll_check_policy = false;
+
 const volatile struct toll_names toll_names;	/* for its BTF only */
 
 /* Bumped by the policy writer after it has written half version % 2. */
@@ -73,7 +76,12 @@ struct {
 	__type(value, struct toll_task);
 } toll_tasks SEC(".maps");
 
-/* The policy in force. A reader keeps the pointer for one decision, no longer. */
+/*
+ * The policy in force. A callback calls this once and hands the pointer on, so
+ * that no decision mixes two versions. The pointer is good until the RCU read
+ * section ends: every callback that is not sleepable runs inside one, and the
+ * writer waits for all of them before it writes this half again.
+ */
 static __always_inline const struct toll_policy *policy(void)
 {
 	u32 half = READ_ONCE(toll_policy_version) & 1;

@@ -83,6 +83,14 @@ impl Bound {
 /// # Errors
 /// When the file cannot be read, and as [`parse`].
 pub fn read(path: &Path, topo: &Topology) -> Result<PenaltyTable> {
+    parse(&read_text(path)?, &path.display().to_string(), topo)
+}
+
+/// The text of the penalty file at `path`, for [`parse`].
+///
+/// # Errors
+/// When the file cannot be read, is too large or no text.
+pub fn read_text(path: &Path) -> Result<String> {
     let name = path.display().to_string();
     let mut bytes = Vec::new();
     // One byte more than allowed tells too large from just large enough, whatever the file is.
@@ -90,10 +98,9 @@ pub fn read(path: &Path, topo: &Topology) -> Result<PenaltyTable> {
         .and_then(|file| file.take(FILE_BYTES_MAX as u64 + 1).read_to_end(&mut bytes))
         .map_err(|err| anyhow!("cannot read {name}: {err}"))?;
     check_size(&name, bytes.len())?;
-    let text = String::from_utf8(bytes).map_err(|err| {
+    String::from_utf8(bytes).map_err(|err| {
         anyhow!("{name}: byte {} is no UTF-8, expected text", err.utf8_error().valid_up_to())
-    })?;
-    parse(&text, &name, topo)
+    })
 }
 
 /// Read a penalty file's `text` for the machine `topo`; `name` is what errors call the file.

@@ -2,4 +2,5 @@
 //! What a person reads. Nothing is computed here, only laid out.
 
 pub mod heat;
+pub mod policy;
 pub mod text;

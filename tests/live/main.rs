@@ -14,4 +14,7 @@ mod emulation_is_not_measured;
 mod flags_change_what_happens;
 mod moves_follow_the_price;
 mod oldest_and_newest_kernel;
+mod only_root_controls_and_no_end_leaves_it_stuck;
+mod policy_changes_are_whole_and_take_effect;
 mod the_control_plane_may_die;
+mod the_policy_map_equals_the_model;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! What the user types.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
@@ -36,6 +37,8 @@ pub enum Command {
     Storm(StormArgs),
     /// Workers that count; fails if one made no progress in the last second
     Count(CountArgs),
+    /// Requests to a Unix socket as fast as they are answered, and clients that hang
+    Requests(RequestsArgs),
     /// Do nothing; what `storm` executes
     #[command(hide = true)]
     Noop,
@@ -103,6 +106,23 @@ pub struct CountArgs {
     /// Number of workers
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=MAX_TASKS))]
     pub n: u64,
+}
+
+/// Arguments of `requests`.
+#[derive(Args, Debug)]
+pub struct RequestsArgs {
+    /// The socket
+    #[arg(long, value_name = "PATH")]
+    pub socket: PathBuf,
+    /// Lines to send one after the other, each after the answer to the one before
+    #[arg(value_name = "LINE")]
+    pub lines: Vec<String>,
+    /// How often to send all lines over again
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub repeat: u64,
+    /// First open this many connections that send half a line and then nothing, and keep them
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub hanging: u64,
 }
 
 fn parse_seconds(text: &str) -> Result<Duration, String> {

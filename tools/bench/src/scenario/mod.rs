@@ -8,6 +8,7 @@
 //! | [`demo`] | a light mixed load plus crowds that must spread |
 //! | [`storm`] | everything that changes a task, at random |
 //! | [`count`] | workers whose progress is checked |
+//! | [`requests`] | requests to a socket, as fast as they are answered |
 //!
 //! [`crew`] holds the hogs that [`hogs`] and [`demo`] release, [`spread`] the pure calculation of
 //! when they were spread.
@@ -17,6 +18,7 @@ pub mod crew;
 pub mod demo;
 pub mod hogs;
 pub mod mixed;
+pub mod requests;
 pub mod spread;
 pub mod storm;
 
@@ -53,6 +55,7 @@ pub fn run(command: &Command) -> Result<Outcome> {
         Command::Demo(args) => demo::run(args),
         Command::Storm(args) => storm::run(args),
         Command::Count(args) => count::run(args),
+        Command::Requests(args) => requests::run(args),
         Command::Noop => Ok(Report::new().into()),
     }
 }
