@@ -40,6 +40,7 @@ hogs=$!
 hog 2 19
 hogs="$hogs $!"
 sleep 1
+# shellcheck disable=SC2016 # for the inner shell
 taskset 1 sh -c 'i=0; while [ $i -lt 20 ]; do sleep 0.01; i=$((i + 1)); done' || fail "the sleeper: $?"
 require_toll
 # shellcheck disable=SC2086 # process numbers are words

@@ -7,10 +7,11 @@
 
 sleep 2
 
-# The kernel takes a moment to give the machine back.
-await_disabled() {
-    tries=100
-    while [ "$(scx_state)" != disabled ] && [ "$tries" -gt 0 ]; do
+# await STATE: the kernel takes a moment to give the machine back, and a restart
+# loads the program anew, which takes seconds under emulation.
+await() {
+    tries=300
+    while [ "$(scx_state)" != "$1" ] && [ "$tries" -gt 0 ]; do
         sleep 0.1
         tries=$((tries - 1))
     done
@@ -25,7 +26,7 @@ for signal in INT TERM; do
     kill -"$signal" "$TOLL"
     wait "$TOLL"
     echo "status=$?"
-    await_disabled
+    await disabled
     echo "state=$(scx_state)"
     wait "$count"
     echo "alive=$?"
@@ -40,7 +41,7 @@ sleep 1
 kill -KILL "$TOLL"
 wait "$TOLL"
 echo "status=$?"
-await_disabled
+await disabled
 echo "state=$(scx_state)"
 wait "$count"
 echo "alive=$?"
@@ -57,15 +58,6 @@ echo "still=$(scx_active)"
 require_toll
 stop_toll
 
-# A restart loads the program anew, which takes seconds under emulation.
-await_enabled() {
-    tries=300
-    while [ "$(scx_state)" != enabled ] && [ "$tries" -gt 0 ]; do
-        sleep 0.1
-        tries=$((tries - 1))
-    done
-}
-
 echo "== hotplug"
 start_toll 60 --json >/tmp/report
 tollwork count --n 12 --seconds 30 >/tmp/count &
@@ -73,8 +65,8 @@ count=$!
 sleep 1
 for online in 0 1; do
     echo "$online" >/sys/devices/system/cpu/cpu3/online || fail "cpu3 cannot be switched to $online"
-    await_disabled
-    await_enabled
+    await disabled
+    await enabled
     echo "after_$online=$(scx_state)"
 done
 wait "$count"

@@ -8,7 +8,7 @@ export SCX_TOLL_STATE_DIR=/tmp/state
 echo "== measure"
 scx_toll measure --json >/tmp/out 2>/tmp/err
 echo "status=$?"
-echo "stored=$(ls /tmp/state 2>/dev/null | wc -l)"
+echo "stored=$(find /tmp/state -type f 2>/dev/null | wc -l)"
 cat /tmp/err
 echo "== table"
 cat /tmp/out
