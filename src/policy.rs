@@ -33,7 +33,7 @@ mod grace;
 pub mod view;
 
 /// Wait after which a task is moved whatever it costs. Far below the kernel's
-/// watchdog (10 s as loaded), and far above any wait that a price should decide.
+/// watchdog (30 s as loaded), and far above any wait that a price should decide.
 pub const MAX_AGE: Ns = Ns::from_ms(500);
 
 /// Most turns that a gain counts. A task's past is a fair guess for its future,

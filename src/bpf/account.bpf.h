@@ -52,6 +52,13 @@ static __always_inline void note_kind(struct toll_task *t, u32 kind, u32 from, u
 	t->kind = to != from || t->ran_llc == from ? kind : TOLL_KIND_OTHER;
 }
 
+/*
+ * Slices by which a vtime may be ahead of the clock. A task of the least weight
+ * would be 100 ahead after one turn, and among a few dozen tasks wait for half
+ * a minute: below an eighth of the default weight, shares are not exact.
+ */
+#define TOLL_MAX_LEAD 8ULL
+
 /* Take @t out of the account of the queue it was counted in, if any. */
 static __always_inline void queue_del(struct toll_task *t)
 {
@@ -147,14 +154,16 @@ static __always_inline void vtime_rebase(struct task_struct *p, struct toll_task
 /*
  * Keep the task's vtime within one slice of the LLC's virtual clock: behind it,
  * so that a long sleep does not buy the CPU for long; ahead of it, in its own
- * weight, so that run time which nobody else wanted is not held against it.
+ * weight and TOLL_MAX_LEAD slices at most, so that run time which nobody else
+ * wanted is not held against it.
  */
 static __always_inline void vtime_clamp(struct task_struct *p, struct toll_llc *llc,
 					const struct toll_policy *pol)
 {
 	u64 clock = READ_ONCE(llc->vtime_now), vtime = p->scx.dsq_vtime;
 	u64 least = clock - pol->slice_ns;
-	u64 most = clock + scale_by_task_weight_inverse(p, pol->slice_ns);
+	u64 most = clock + toll_min(scale_by_task_weight_inverse(p, pol->slice_ns),
+				    TOLL_MAX_LEAD * pol->slice_ns);
 
 	if (time_before(vtime, least))
 		scx_bpf_task_set_dsq_vtime(p, least);

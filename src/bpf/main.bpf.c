@@ -29,7 +29,8 @@
  * that changes its habits is misjudged for a few bursts; it knows the home of a
  * task's memory only as the node where the task first ran; a CPU taken by a
  * real-time task still counts as capacity; cgroup weights are not hierarchical;
- * a waking task does not preempt one that has just begun a long slice.
+ * a waking task does not preempt one that has just begun a long slice; slices
+ * do not shrink with the number of tasks that wait.
  */
 #include <scx/common.bpf.h>
 #include <scx/compat.bpf.h>
@@ -496,5 +497,5 @@ SCX_OPS_DEFINE(toll_ops,
 	       .exit			= (void *)toll_exit,
 	       .dump			= (void *)toll_dump,
 	       .flags			= SCX_OPS_KEEP_BUILTIN_IDLE | SCX_OPS_ENQ_MIGRATION_DISABLED,
-	       .timeout_ms		= 10000,
+	       .timeout_ms		= 30000,
 	       .name			= "toll");
