@@ -62,7 +62,7 @@ s32 BPF_STRUCT_OPS(toll_select_cpu, struct task_struct *p, s32 prev_cpu, u64 wak
 
 	if (!pol || !me || !t || from == TOLL_NO_LLC)
 		return prev_cpu;
-	cpu = place_home(p, me, prev_cpu, from);
+	cpu = claim_home(p, me, TOLL_KIND_PLACE, prev_cpu, from);
 	if (cpu < 0) {
 		if (wake_flags & SCX_WAKE_FORK)
 			cpu = place_newborn(p, me, prev_cpu, from, &idle, pol);

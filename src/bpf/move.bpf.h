@@ -161,4 +161,21 @@ static __always_inline s32 claim_idle(struct task_struct *p, u32 llc)
 		      -EBUSY;
 }
 
+/*
+ * The nearest level of place and push: an idle CPU of the LLC @llc_id where the
+ * task is. Costs nothing by the model, so it is never refused for its price.
+ */
+static __always_inline s32 claim_home(struct task_struct *p, struct toll_cpu *me, u32 kind,
+				      s32 prev_cpu, u32 llc_id)
+{
+	struct toll_llc *llc = llc_of(llc_id);
+	s32 cpu = -EBUSY;
+
+	count_asked(me, kind, TOLL_LEVEL_CORE);
+	if (llc && may_have_idle(llc))
+		cpu = claim_idle_near(p, prev_cpu, llc_id);
+	count_verdict(me, kind, TOLL_LEVEL_CORE, cpu >= 0 ? TOLL_APPLIED : TOLL_NOTHING);
+	return cpu;
+}
+
 #endif /* TOLL_MOVE_BPF_H */

@@ -21,20 +21,6 @@ static __always_inline void place_on(struct task_struct *p, struct toll_task *t,
 	scx_bpf_dsq_insert(p, SCX_DSQ_LOCAL_ON | (u64)cpu, pol->slice_ns, 0);
 }
 
-/* Place within the LLC. Costs nothing by the model, so it is never refused for its price. */
-static __always_inline s32 place_home(struct task_struct *p, struct toll_cpu *me, s32 prev_cpu,
-				      u32 from)
-{
-	struct toll_llc *llc = llc_of(from);
-	s32 cpu = -EBUSY;
-
-	count_asked(me, TOLL_KIND_PLACE, TOLL_LEVEL_CORE);
-	if (llc && may_have_idle(llc))
-		cpu = claim_idle_near(p, prev_cpu, from);
-	count_verdict(me, TOLL_KIND_PLACE, TOLL_LEVEL_CORE, cpu >= 0 ? TOLL_APPLIED : TOLL_NOTHING);
-	return cpu;
-}
-
 /*
  * A newborn has neither warmth nor memory: it goes to the nearest idle CPU, or
  * to the LLC where it waits least, and no gate holds it. Returns a CPU;

@@ -20,22 +20,6 @@ struct target {
 	s32 cpu;
 };
 
-/* Push within the LLC: a CPU of it has become idle since the task was placed. */
-static __always_inline bool push_home(struct task_struct *p, struct toll_cpu *me, u32 from,
-				      s32 cpu, struct target *where)
-{
-	struct toll_llc *llc = llc_of(from);
-
-	where->llc = from;
-	where->cpu = -EBUSY;
-	count_asked(me, TOLL_KIND_PUSH, TOLL_LEVEL_CORE);
-	if (llc && may_have_idle(llc))
-		where->cpu = claim_idle_near(p, cpu, from);
-	count_verdict(me, TOLL_KIND_PUSH, TOLL_LEVEL_CORE,
-		      where->cpu >= 0 ? TOLL_APPLIED : TOLL_NOTHING);
-	return where->cpu >= 0;
-}
-
 /*
  * Push at @level: to the LLC there in which the task would wait least, the
  * nearest first among equals. Return true and set @where when the move pays.
@@ -96,7 +80,9 @@ static __always_inline void push_choose(struct task_struct *p, struct toll_task 
 	struct ask a;
 	u64 wait;
 
-	if (push_home(p, me, from, cpu, where) || toll_nr_llcs < 2)
+	where->llc = from;
+	where->cpu = claim_home(p, me, TOLL_KIND_PUSH, cpu, from);
+	if (where->cpu >= 0 || toll_nr_llcs < 2)
 		return;
 	wait = toll_wait_in(from, toll_expect_turn(t->avg_run_ns, t->run_ns, pol->slice_ns), true,
 			    pol);
