@@ -7,6 +7,7 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand};
 
 use crate::cpus::CpuSet;
+use crate::lab::Scenario;
 
 /// The longest run, a day; times of moves are kept in 48 bits of nanoseconds.
 const MAX_SECONDS: f64 = 86_400.0;
@@ -39,6 +40,8 @@ pub enum Command {
     Count(CountArgs),
     /// Requests to a Unix socket as fast as they are answered, and clients that hang
     Requests(RequestsArgs),
+    /// A scenario of the lab: what a load costs under this scheduler, as one line of JSON
+    Lab(LabArgs),
     /// Do nothing; what `storm` executes
     #[command(hide = true)]
     Noop,
@@ -123,6 +126,29 @@ pub struct RequestsArgs {
     /// First open this many connections that send half a line and then nothing, and keep them
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub hanging: u64,
+}
+
+/// Arguments of `lab`.
+#[derive(Args, Debug)]
+pub struct LabArgs {
+    /// What to run
+    #[arg(value_enum)]
+    pub scenario: Scenario,
+    /// Seconds that the load lasts
+    #[arg(long, value_name = "S", default_value = "2", value_parser = parse_seconds)]
+    pub seconds: Duration,
+    /// Seed of all random draws
+    #[arg(long, value_name = "X", default_value_t = 1)]
+    pub seed: u64,
+    /// What moves cost: a penalty file of scx_toll [default: they are free]
+    #[arg(long, value_name = "FILE")]
+    pub costs: Option<PathBuf>,
+    /// Mean working set of a task
+    #[arg(long, value_name = "KIB", default_value_t = 850, value_parser = clap::value_parser!(u64).range(0..=65_536))]
+    pub set_kib: u64,
+    /// Load of `open`, in per cent of all CPUs
+    #[arg(long, value_name = "PCT", default_value_t = 70, value_parser = clap::value_parser!(u64).range(1..=100))]
+    pub load: u64,
 }
 
 fn parse_seconds(text: &str) -> Result<Duration, String> {

@@ -30,6 +30,13 @@ impl Report {
         self
     }
 
+    /// Add a line as it is.
+    pub fn add_line(&mut self, line: &str) -> &mut Self {
+        self.lines.push_str(line);
+        self.lines.push('\n');
+        self
+    }
+
     /// Add a time as milliseconds with one decimal.
     pub fn add_ms(&mut self, key: &str, ns: u64) -> &mut Self {
         self.add(key, ms(ns))

@@ -25,6 +25,7 @@ pub mod storm;
 use anyhow::Result;
 
 use crate::cli::Command;
+use crate::lab;
 use crate::report::Report;
 use crate::run;
 
@@ -56,6 +57,12 @@ pub fn run(command: &Command) -> Result<Outcome> {
         Command::Storm(args) => storm::run(args),
         Command::Count(args) => count::run(args),
         Command::Requests(args) => requests::run(args),
+        Command::Lab(args) => {
+            let found = lab::run(args)?;
+            let mut report = Report::new();
+            report.add_line(&serde_json::to_string(&found)?);
+            Ok(report.into())
+        }
         Command::Noop => Ok(Report::new().into()),
     }
 }
