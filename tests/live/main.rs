@@ -17,4 +17,5 @@ mod oldest_and_newest_kernel;
 mod only_root_controls_and_no_end_leaves_it_stuck;
 mod policy_changes_are_whole_and_take_effect;
 mod the_control_plane_may_die;
+mod the_lab_repeats_itself;
 mod the_policy_map_equals_the_model;

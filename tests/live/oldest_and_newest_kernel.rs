@@ -7,8 +7,7 @@ use std::process::Command;
 
 #[test]
 fn both_ends_of_the_range_run_it() {
-    if std::env::var_os("TOLL_NO_VM").is_some() && std::env::var_os("CI").is_none() {
-        eprintln!("skipped: TOLL_NO_VM is set, no virtual machine is booted");
+    if crate::vm::skipped() {
         return;
     }
     let kernels: &[&str] =

@@ -10,6 +10,16 @@ pub fn long() -> bool {
     std::env::var_os("TOLL_LONG").is_some()
 }
 
+/// True where VM tests are switched off, which this says. They are switched off only by
+/// `tools/test --no-vm`, and never when `CI` is set: a machine that cannot be booted is a failure.
+pub fn skipped() -> bool {
+    let off = std::env::var_os("TOLL_NO_VM").is_some() && std::env::var_os("CI").is_none();
+    if off {
+        eprintln!("skipped: TOLL_NO_VM is set, no virtual machine is booted");
+    }
+    off
+}
+
 /// A virtual machine to be booted: 2 nodes × 2 LLCs × 2 CPUs unless said otherwise.
 pub struct Vm {
     options: Vec<String>,
@@ -32,13 +42,9 @@ impl Vm {
         self
     }
 
-    /// Run `tests/guest/SCRIPT ARGS…`; `None` where VM tests are switched off.
-    ///
-    /// They are switched off only by `tools/test --no-vm`, and never when `CI`
-    /// is set: a machine that cannot be booted is a failure.
+    /// Run `tests/guest/SCRIPT ARGS…`; `None` where VM tests are [`skipped`].
     pub fn run(self, script: &str, args: &[&str]) -> Option<Ran> {
-        if std::env::var_os("TOLL_NO_VM").is_some() && std::env::var_os("CI").is_none() {
-            eprintln!("skipped: TOLL_NO_VM is set, no virtual machine is booted");
+        if skipped() {
             return None;
         }
         let root = Path::new(env!("CARGO_MANIFEST_DIR"));
