@@ -38,8 +38,9 @@ fn act(command: Command) -> Result<ExitCode> {
 /// did is a result.
 fn run_cells(args: &RunArgs) -> Result<ExitCode> {
     ctrlc::set_handler(|| STOP.store(true, SeqCst)).context("signals cannot be handled")?;
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
-    let root = root.canonicalize().unwrap_or(root);
+    // tools/lab says where it lies; without it the program was built where it is run.
+    let built_in = || Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let root = std::env::var_os("TOLL_ROOT").map_or_else(built_in, PathBuf::from);
     let target = std::env::var_os("TOLL_TARGET_DIR").map_or(root.join("target"), PathBuf::from);
     let (result, out) = run(args, &root, &target)?;
     match args.json {
