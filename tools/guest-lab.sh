@@ -22,7 +22,7 @@ attach() {
     tries=$PATIENCE
     while [ "$(state)" != enabled ]; do
         tries=$((tries - 1))
-        if [ $tries -eq 0 ] || ! kill -0 $SCHEDULER 2>/dev/null; then
+        if [ $tries -eq 0 ] || ! kill -0 "$SCHEDULER" 2>/dev/null; then
             return 1
         fi
         sleep 0.1
@@ -66,8 +66,8 @@ echo "== moves"
 cat $MOVES/hist
 callbacks after
 if [ "$scheduler" != eevdf ]; then
-    kill -INT $SCHEDULER 2>/dev/null
-    wait $SCHEDULER
+    kill -INT "$SCHEDULER" 2>/dev/null
+    wait "$SCHEDULER"
     echo "== scheduler"
     tail -n 40 /tmp/scheduler
 fi
