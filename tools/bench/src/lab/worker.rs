@@ -246,7 +246,9 @@ mod tests {
 
     /// Two CPUs in two LLCs of a node, or in two nodes.
     fn ground(nodes: usize) -> Ground {
-        let dir = std::env::temp_dir().join(format!("toll_worker-{}-{nodes}", std::process::id()));
+        static NEXT: AtomicU64 = AtomicU64::new(0);
+        let name = format!("toll_worker-{}-{}", std::process::id(), NEXT.fetch_add(1, Relaxed));
+        let dir = std::env::temp_dir().join(name);
         let put = |path: &str, text: &str| {
             let path = dir.join("devices/system").join(path);
             fs::create_dir_all(path.parent().expect("parent")).expect("mkdir");
