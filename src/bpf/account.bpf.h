@@ -283,6 +283,7 @@ static __always_inline void charge(struct task_struct *p, struct toll_task *t, u
 	t->run_ns += used;
 	scx_bpf_task_set_dsq_vtime(p, p->scx.dsq_vtime + scale_by_task_weight_inverse(p, used));
 	vtime_clamp(p, llc, pol);
+	home_add(t->home_llc, used, now);
 	busy = __sync_fetch_and_add(&llc->busy_ns, used) + used;
 	if (t->cap_at <= used) {
 		t->cap_ns = warm_cap(p, llc, pol);

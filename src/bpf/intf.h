@@ -146,6 +146,15 @@ struct toll_gate {
 	u64 seen_at;	/* L  when it was last seen above the close threshold */
 };
 
+/* Who lives in an LLC or on a node; see home.bpf.h. A cache line each. */
+struct toll_home {
+	u64 now_ns;	/* L  CPU time wanted by its tasks in the present span */
+	u64 before_ns;	/* L  ... in the span before */
+	u64 since_at;	/* L  when the present span began */
+	u64 nr_cpus;	/* -  set at init */
+	u64 pad[4];
+};
+
 /* One CPU: what runs there, and its counters. */
 struct toll_cpu {
 	u64 end_at;		/* C  expected end of the running task; 0: none runs */
@@ -188,11 +197,11 @@ struct toll_task {
 	u32 queued_shared;	/* T  1 if it is also counted in nr_queued */
 	u32 llc;		/* T  LLC whose virtual clock its vtime refers to */
 	u32 home_node;		/* T  node that is taken to hold its memory */
+	u32 home_llc;		/* T  LLC where it first ran; TOLL_MAX_LLCS: not yet */
 	u32 kind;		/* T  enum toll_kind of the decision that moved it last */
 	u32 ran_llc;		/* T  LLC where it last was; TOLL_MAX_LLCS: nowhere yet */
 	s32 ran_cpu;		/* T  CPU where it last was; -1: nowhere yet */
 	u32 on_cpu;		/* T  1 between running and stopping */
-	u32 pad;
 	struct toll_warm warm[TOLL_NR_WARM];	/* T  [0] the LLC where it ran last */
 };
 

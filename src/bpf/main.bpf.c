@@ -14,8 +14,9 @@
  *  4. One question serves all moves: is the wait saved, over the turns that the
  *     task will still take, longer than hop + refill + remote time?
  *                                      move.bpf.h: worth_moving; decide.h: formulas
- *  5. A waking task is placed on an idle CPU, outward from where it ran
- *                                                   place.bpf.h: place_*
+ *  5. A waking task is placed on an idle CPU: of its memory's node if it ran
+ *     elsewhere, then outward from where it ran; a newborn process where least
+ *     lives                                         place.bpf.h: place_*; home.bpf.h
  *  6. At wakeup and at the end of a slice a loaded LLC pushes to one where the
  *     task waits less, busy or not                  push.bpf.h: push_*
  *  7. A CPU about to idle pulls the best-paying of the first tasks of the
@@ -41,6 +42,7 @@
 #include "check.bpf.h"
 #include "dsq.bpf.h"
 #include "report.bpf.h"
+#include "home.bpf.h"
 #include "account.bpf.h"
 #include "move.bpf.h"
 #include "place.bpf.h"
@@ -62,7 +64,12 @@ s32 BPF_STRUCT_OPS(toll_select_cpu, struct task_struct *p, s32 prev_cpu, u64 wak
 
 	if (!pol || !me || !t || from == TOLL_NO_LLC)
 		return prev_cpu;
-	cpu = claim_home(p, me, TOLL_KIND_PLACE, prev_cpu, from);
+	if (wake_flags & SCX_WAKE_FORK)
+		cpu = place_process(p, me, from);
+	else
+		cpu = place_homeward(p, t, me, from, pol);
+	if (cpu < 0)
+		cpu = claim_home(p, me, TOLL_KIND_PLACE, prev_cpu, from);
 	if (cpu < 0) {
 		if (wake_flags & SCX_WAKE_FORK)
 			cpu = place_newborn(p, me, prev_cpu, from, &idle, pol);
@@ -215,6 +222,23 @@ void BPF_STRUCT_OPS(toll_runnable, struct task_struct *p, u64 enq_flags)
 	}
 }
 
+/* @p runs for the first time: its home is here, or that of the process whose memory it shares. */
+static __always_inline void settle(struct task_struct *p, struct toll_task *t, u32 llc)
+{
+	struct task_struct *leader = p->group_leader;
+	struct toll_task *of;
+
+	t->home_llc = llc;
+	t->home_node = llc_node(llc);
+	if (p->pid == p->tgid || !leader)
+		return;
+	of = bpf_task_storage_get(&toll_tasks, leader, 0, 0);
+	if (of && of->home_node < TOLL_MAX_NODES) {
+		t->home_llc = of->home_llc;
+		t->home_node = of->home_node;
+	}
+}
+
 void BPF_STRUCT_OPS(toll_running, struct task_struct *p)
 {
 	const struct toll_policy *pol = policy();
@@ -240,7 +264,7 @@ void BPF_STRUCT_OPS(toll_running, struct task_struct *p)
 	warm_enter(t, llc_id, llc);
 	land(t, on, cpu);
 	if (t->home_node == TOLL_NO_NODE)
-		t->home_node = llc_node(llc_id);
+		settle(p, t, llc_id);
 	t->started_at = now;
 	t->on_cpu = 1;
 	run_begin(on, llc, now + toll_expect_turn(t->avg_run_ns, t->run_ns, p->scx.slice));
@@ -351,6 +375,7 @@ s32 BPF_STRUCT_OPS_SLEEPABLE(toll_init_task, struct task_struct *p, struct scx_i
 	t->ran_llc = TOLL_NO_LLC;
 	t->ran_cpu = -1;
 	t->home_node = TOLL_NO_NODE;
+	t->home_llc = TOLL_NO_LLC;
 	t->kind = TOLL_KIND_OTHER;
 	bpf_for(i, 0, TOLL_NR_WARM)
 		t->warm[i & (TOLL_NR_WARM - 1)].llc = TOLL_NO_LLC;
@@ -393,13 +418,24 @@ void BPF_STRUCT_OPS(toll_exit_task, struct task_struct *p, struct scx_exit_task_
 static s32 init_llc(u32 llc)
 {
 	struct bpf_cpumask *cpus, *old;
+	struct toll_home *home, *node;
 	struct toll_mask *mask;
+	struct toll_llc *state;
 	u32 cpu;
 	s32 err;
 
 	err = scx_bpf_create_dsq(dsq_llc(llc), -1);
 	if (err)
 		return err;
+	home = home_of_llc(llc);
+	node = home_of_node(llc_node(llc));
+	if (!home || !node)
+		return -ENOENT;
+	state = llc_of(llc);
+	if (!state)
+		return -ENOENT;
+	home->nr_cpus = state->nr_cpus;
+	node->nr_cpus += state->nr_cpus;
 	mask = bpf_map_lookup_elem(&toll_masks, &llc);
 	cpus = bpf_cpumask_create();
 	if (!mask || !cpus) {

@@ -19,6 +19,7 @@ struct ask {
 	u64 now;
 	u64 wait_from_ns;	/* W where it is, the task itself included */
 	u64 stay_ns;		/* run time it is expected to need yet */
+	u64 span_ns;		/* ... of it over the turns that the gain counts */
 	u64 turn_ns;		/* ... in its next turn */
 	u64 warm_from_ns;
 	u64 version;		/* of the policy that it is asked under */
@@ -41,6 +42,7 @@ __noinline int ask_init(struct ask *a, struct toll_task *t, u32 from, u64 wait_f
 	a->stay_ns = toll_expect_stay(t->avg_run_ns, t->run_ns);
 	a->turn_ns = toll_expect_turn(t->avg_run_ns, t->run_ns, pol->slice_ns);
 	a->turns = toll_turns(a->stay_ns, pol->slice_ns, pol->max_turns);
+	a->span_ns = toll_min(a->stay_ns, a->turns * pol->slice_ns);
 	a->warm_from_ns = warm_in(t, from, pol);
 	check_policy(pol, a->version);
 	return 0;
@@ -60,7 +62,7 @@ static __always_inline s64 penalty_of(const struct ask *a, struct toll_task *t, 
 		here = llc_node(from) & (TOLL_MAX_NODES - 1);
 		there = llc_node(to) & (TOLL_MAX_NODES - 1);
 		home &= TOLL_MAX_NODES - 1;
-		remote = toll_remote(a->stay_ns, pol->remote_pm[home][there],
+		remote = toll_remote(a->span_ns, pol->remote_pm[home][there],
 				     pol->remote_pm[home][here]);
 	}
 	return toll_penalty(pol->hop_ns[from][to], refill, remote, pol->price_q10);

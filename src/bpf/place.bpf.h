@@ -2,11 +2,13 @@
 /*
  * place.bpf.h - where a waking task goes (select_cpu).
  *
- *   1. an idle CPU of the LLC where it ran last (free: it shares the cache)
- *   2. a newborn: an idle CPU anywhere, nearest first, else the shortest wait
- *   3. an idle CPU of another LLC of the node, if the wait saved exceeds P
- *   4. an idle CPU of another node, likewise, if the imbalance has lasted
- *   5. its previous CPU, where enqueue() queues it
+ *   1. a newborn process: an idle CPU where least lives (home.bpf.h)
+ *      anybody else: an idle CPU of the node of its memory, if it ran elsewhere
+ *   2. an idle CPU of the LLC where it ran last (free: it shares the cache)
+ *   3. a newborn: an idle CPU anywhere, nearest first, else the shortest wait
+ *   4. an idle CPU of another LLC of the node, if the wait saved exceeds P
+ *   5. an idle CPU of another node, likewise, if the imbalance has lasted
+ *   6. its previous CPU, where enqueue() queues it
  */
 #ifndef TOLL_PLACE_BPF_H
 #define TOLL_PLACE_BPF_H
@@ -64,6 +66,30 @@ static __always_inline s32 place_newborn(struct task_struct *p, struct toll_cpu 
 }
 
 /*
+ * A new process lives where least lives, if a CPU idles there; threads stay near the memory that
+ * they share. Returns the claimed CPU, or a negative number.
+ */
+static __always_inline s32 place_process(struct task_struct *p, struct toll_cpu *me, u32 from)
+{
+	u64 now = scx_bpf_now();
+	u32 to = from;
+	s32 cpu;
+
+	if (p->pid != p->tgid || toll_nr_llcs < 2 || !p->mm)
+		return -EBUSY;
+	to = home_choose(p, from, now);
+	if (to == TOLL_NO_LLC)
+		return -EBUSY;
+	home_add(to, TOLL_HOME_SPAN_NS, now);
+	cpu = claim_idle(p, to);
+	if (cpu >= 0 && to != from) {
+		me->nr_births++;
+		me->nr_births_away++;
+	}
+	return cpu;
+}
+
+/*
  * Place outward at @level: the nearest LLC there with an idle CPU, if it pays.
  * Returns the claimed CPU, or a negative number.
  */
@@ -103,7 +129,44 @@ static __always_inline s32 place_outward(struct task_struct *p, struct toll_task
 	return cpu;
 }
 
-/* Steps 3 and 4: leave the LLC for an idle CPU further out. */
+/*
+ * An idle CPU of the task's home node, when it ran elsewhere: its memory is there, so the way
+ * costs less than nothing.
+ */
+static __always_inline s32 place_homeward(struct task_struct *p, struct toll_task *t,
+					  struct toll_cpu *me, u32 from,
+					  const struct toll_policy *pol)
+{
+	u32 verdict = TOLL_NOTHING, rank, to;
+	struct toll_llc *llc;
+	s32 cpu = -EBUSY;
+	struct ask a;
+
+	if (t->home_node == llc_node(from) || t->home_node == TOLL_NO_NODE || toll_nr_llcs < 2)
+		return -EBUSY;
+	if (ask_init(&a, t, from, 0, pol))
+		return -EBUSY;
+	count_asked(me, TOLL_KIND_PLACE, TOLL_LEVEL_NODE);
+	bpf_for(rank, 0, toll_nr_llcs - 1) {
+		to = outward(from, rank);
+		if (llc_node(to) != t->home_node)
+			continue;
+		llc = llc_of(to);
+		if (!llc || !may_have_idle(llc) || !may_use(p, to))
+			continue;
+		verdict = worth_moving(&a, t, to, 0, pol);
+		if (verdict != TOLL_APPLIED)
+			continue;
+		cpu = claim_idle(p, to);
+		if (cpu >= 0)
+			break;
+		verdict = TOLL_RACED;
+	}
+	count_verdict(me, TOLL_KIND_PLACE, TOLL_LEVEL_NODE, verdict);
+	return cpu;
+}
+
+/* Steps 4 and 5: leave the LLC for an idle CPU further out. */
 static __always_inline s32 place_away(struct task_struct *p, struct toll_task *t,
 				      struct toll_cpu *me, u32 from,
 				      const struct toll_policy *pol)

@@ -58,6 +58,14 @@ struct {
 	__type(value, struct toll_gate);
 } toll_gates SEC(".maps");
 
+/* The LLCs' homes, then the nodes'. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, TOLL_MAX_LLCS + TOLL_MAX_NODES);
+	__type(key, u32);
+	__type(value, struct toll_home);
+} toll_homes SEC(".maps");
+
 struct toll_mask {
 	struct bpf_cpumask __kptr *cpus;
 };
