@@ -10,6 +10,8 @@
 //!    children that never outlive their parent, and threads whose errors are not lost.
 //! 5. [`scenario`]: one module per load; [`cli`]: what the user types.
 //!
+//! Beside them, [`trace`] records what the kernel does and counts in it.
+//!
 //! Work is always counted in *CPU time*, never in instructions: under counted time (`qemu -icount`)
 //! only CPU time makes eight CPUs do eight CPUs' work. What this is bad at: there are no data behind
 //! the work, so caches and memory play no part in it.
@@ -32,3 +34,4 @@ pub mod shared;
 pub mod spin;
 pub mod team;
 pub mod topology;
+pub mod trace;
