@@ -8,7 +8,7 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::cpus::CpuSet;
 use crate::lab::Scenario;
-use crate::trace::command::TraceArgs;
+use crate::trace_command::TraceArgs;
 
 /// The longest run, a day; times of moves are kept in 48 bits of nanoseconds.
 const MAX_SECONDS: f64 = 86_400.0;

@@ -10,7 +10,8 @@
 //!    children that never outlive their parent, and threads whose errors are not lost.
 //! 5. [`scenario`]: one module per load; [`cli`]: what the user types.
 //!
-//! Beside them, [`trace`] records what the kernel does and counts in it.
+//! Beside them, [`trace`] records what the kernel does and counts in it, [`callbacks`] tells what a
+//! scheduler's BPF programs cost, and [`picture`] draws; [`trace_command`] is `tollwork trace`.
 //!
 //! Work is always counted in *CPU time*, never in instructions: under counted time (`qemu -icount`)
 //! only CPU time makes eight CPUs do eight CPUs' work. What this is bad at: there are no data behind
@@ -27,6 +28,7 @@ pub mod cpus;
 pub mod driver;
 pub mod gate;
 pub mod lab;
+pub mod picture;
 pub mod report;
 pub mod rng;
 pub mod run;
@@ -36,3 +38,4 @@ pub mod spin;
 pub mod team;
 pub mod topology;
 pub mod trace;
+pub mod trace_command;

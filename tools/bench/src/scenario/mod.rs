@@ -28,7 +28,7 @@ use crate::cli::Command;
 use crate::lab;
 use crate::report::Report;
 use crate::run;
-use crate::trace;
+use crate::trace_command;
 
 /// What a run gives back: results, and a fault if the run itself found one.
 #[derive(Debug)]
@@ -52,7 +52,7 @@ pub fn run(command: &Command) -> Result<Outcome> {
     }
     if let Command::Trace(args) = command {
         // Signals stay as they are: a command that is traced inherits them.
-        trace::command::run(&args.action)?;
+        trace_command::run(&args.action)?;
         return Ok(Report::new().into());
     }
     run::block_end_signals()?;

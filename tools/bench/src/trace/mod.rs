@@ -13,7 +13,6 @@
 //! What was lost is never hidden: see [`Summary::complete`]. What this is bad at: it knows nothing
 //! of affinity, so a task that may not move still counts as waiting beside an idle CPU.
 
-pub mod command;
 pub mod container;
 pub mod event;
 pub mod format;

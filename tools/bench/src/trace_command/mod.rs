@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! `tollwork trace`: record, on the machine that is traced.
+//! `tollwork trace`: record, on the machine that is traced; show a recording, anywhere.
+
+mod show;
 
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
@@ -9,7 +11,8 @@ use std::process::Command;
 use anyhow::{Context, Result, bail};
 use clap::{Args, Subcommand};
 
-use super::tracefs::Tracefs;
+use crate::trace::tracefs::Tracefs;
+use show::ShowArgs;
 
 /// Bytes handed to the kernel at a time when a recording is copied out.
 const COPY_BYTES: usize = 256 << 10;
@@ -48,6 +51,8 @@ pub enum Action {
         #[arg(last = true, required = true, value_name = "COMMAND")]
         command: Vec<String>,
     },
+    /// Count in a recording, and draw it; here or on another machine
+    Show(ShowArgs),
 }
 
 /// How much to keep.
@@ -69,8 +74,12 @@ pub struct Out {
 
 /// Carry out `action`.
 pub fn run(action: &Action) -> Result<()> {
+    if let Action::Show(args) = action {
+        return show::run(args);
+    }
     let tracefs = Tracefs::find()?;
     match action {
+        Action::Show(_) => Ok(()),
         Action::Start(buffer) => tracefs.start(buffer.buffer_kib),
         Action::Mark { text } => tracefs.mark(text),
         Action::Stop => tracefs.stop(),
