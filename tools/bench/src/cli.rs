@@ -8,6 +8,7 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::cpus::CpuSet;
 use crate::lab::Scenario;
+use crate::trace_command::TraceArgs;
 
 /// The longest run, a day; times of moves are kept in 48 bits of nanoseconds.
 const MAX_SECONDS: f64 = 86_400.0;
@@ -42,6 +43,8 @@ pub enum Command {
     Requests(RequestsArgs),
     /// A scenario of the lab: what a load costs under this scheduler, as one line of JSON
     Lab(LabArgs),
+    /// Record what the kernel does with tasks and CPUs, and copy it out
+    Trace(TraceArgs),
     /// Do nothing; what `storm` executes
     #[command(hide = true)]
     Noop,

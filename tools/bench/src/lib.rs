@@ -10,6 +10,9 @@
 //!    children that never outlive their parent, and threads whose errors are not lost.
 //! 5. [`scenario`]: one module per load; [`cli`]: what the user types.
 //!
+//! Beside them, [`trace`] records what the kernel does and counts in it, [`callbacks`] tells what a
+//! scheduler's BPF programs cost, and [`picture`] draws; [`trace_command`] is `tollwork trace`.
+//!
 //! Work is always counted in *CPU time*, never in instructions: under counted time (`qemu -icount`)
 //! only CPU time makes eight CPUs do eight CPUs' work. What this is bad at: there are no data behind
 //! the work, so caches and memory play no part in it.
@@ -17,6 +20,7 @@
 #![warn(missing_docs)]
 #![warn(clippy::undocumented_unsafe_blocks)]
 
+pub mod callbacks;
 pub mod child;
 pub mod cli;
 pub mod clock;
@@ -24,6 +28,7 @@ pub mod cpus;
 pub mod driver;
 pub mod gate;
 pub mod lab;
+pub mod picture;
 pub mod report;
 pub mod rng;
 pub mod run;
@@ -32,3 +37,5 @@ pub mod shared;
 pub mod spin;
 pub mod team;
 pub mod topology;
+pub mod trace;
+pub mod trace_command;

@@ -28,6 +28,7 @@ use crate::cli::Command;
 use crate::lab;
 use crate::report::Report;
 use crate::run;
+use crate::trace_command;
 
 /// What a run gives back: results, and a fault if the run itself found one.
 #[derive(Debug)]
@@ -49,6 +50,11 @@ pub fn run(command: &Command) -> Result<Outcome> {
     if matches!(command, Command::Noop) {
         return Ok(Report::new().into());
     }
+    if let Command::Trace(args) = command {
+        // Signals stay as they are: a command that is traced inherits them.
+        trace_command::run(&args.action)?;
+        return Ok(Report::new().into());
+    }
     run::block_end_signals()?;
     match command {
         Command::Hogs(args) => hogs::run(args),
@@ -63,6 +69,6 @@ pub fn run(command: &Command) -> Result<Outcome> {
             report.add_line(&serde_json::to_string(&found)?);
             Ok(report.into())
         }
-        Command::Noop => Ok(Report::new().into()),
+        Command::Trace(_) | Command::Noop => Ok(Report::new().into()),
     }
 }
