@@ -1,5 +1,6 @@
 #!/bin/sh
-# guest-lab.sh SCHEDULER ARGUMENT...: one cell of the lab, in the VM of tools/lab.
+# guest-lab.sh SCHEDULER TRACE ARGUMENT...: one cell of the lab, in the VM of
+# tools/lab. TRACE is `trace` to record what the kernel does, else `-`.
 #
 # SCHEDULER is `eevdf`, or a command that schedules until it is interrupted. The
 # arguments are those of `tollwork lab`. Prints `== name` before each section:
@@ -35,8 +36,14 @@ callbacks() {
     echo
 }
 
+switches() {
+    echo "== switches $1"
+    grep ^ctxt /proc/stat
+}
+
 scheduler=$1
-shift
+trace=$2
+shift 2
 echo "== versions"
 uname -r
 [ "$scheduler" = eevdf ] || ${scheduler%% *} --version 2>/dev/null | head -n 1
@@ -56,15 +63,23 @@ if [ "$scheduler" != eevdf ]; then
     sleep 1
 fi
 before=$(state)
+[ "$trace" = - ] || tollwork trace start --buffer-kib 16384
 callbacks before
+switches before
 echo "$HIST" >$MOVES/trigger
 echo "== found"
 tollwork lab "$@" 2>/tmp/errors
 status=$?
+switches after
 after=$(state)
 echo "== moves"
 cat $MOVES/hist
 callbacks after
+if [ "$trace" != - ]; then
+    tollwork trace stop
+    echo "== trace"
+    tollwork trace dump
+fi
 if [ "$scheduler" != eevdf ]; then
     kill -INT "$SCHEDULER" 2>/dev/null
     wait "$SCHEDULER"

@@ -8,9 +8,10 @@ use std::sync::atomic::Ordering::SeqCst;
 
 use anyhow::{Context, Result};
 use clap::Parser;
-use toll_bench::driver::cli::{Cli, Command, RunArgs};
+use toll_bench::driver::cli::{Cli, Command, RunArgs, ShowArgs};
 use toll_bench::driver::result::{Run, Status};
 use toll_bench::driver::{STOP, compare, run, table};
+use toll_bench::picture::bars;
 
 fn main() -> ExitCode {
     match act(Cli::parse().command) {
@@ -26,12 +27,25 @@ fn main() -> ExitCode {
 fn act(command: Command) -> Result<ExitCode> {
     match command {
         Command::Run(args) => return run_cells(&args),
-        Command::Show(args) => print(&table::render(&Run::read(&args.file)?, args.markdown))?,
+        Command::Show(args) => show(&args)?,
         Command::Compare(args) => {
             print(&compare::render(&Run::read(&args.before)?, &Run::read(&args.after)?))?;
         }
     }
     Ok(ExitCode::SUCCESS)
+}
+
+fn show(args: &ShowArgs) -> Result<()> {
+    let run = Run::read(&args.file)?;
+    if let Some(path) = &args.picture {
+        let title = format!("{} s of load, kernel {}", run.settings.seconds, run.settings.kernel);
+        std::fs::write(path, bars::bars(&title, &table::panels(&run)))
+            .with_context(|| format!("{} cannot be written", path.display()))?;
+    }
+    match args.callbacks {
+        true => print(&table::render_callbacks(&run)),
+        false => print(&table::render(&run, args.markdown)),
+    }
 }
 
 /// The status is 0 if every machine came to its end and nobody stopped the run: what a scheduler

@@ -9,14 +9,29 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail};
 
+use crate::callbacks::callbacks;
+use crate::clock::{NS_PER_MS, NS_PER_US};
 use crate::driver::machine::Machine;
 use crate::driver::result::{Cell, Key, Settings, Status};
 use crate::driver::scheduler::{COSTS_IN_GUEST, EEVDF, Scheduler};
 use crate::driver::sections::{Moves, Sections};
+use crate::lab::costs::Costs;
+use crate::lab::figures::Found;
+use crate::lab::staff::NAME_PREFIX;
+use crate::picture::map::{MapOptions, map};
+use crate::trace::timeline::Choice;
+use crate::trace::waste::Settle;
+use crate::trace::{self, Options, Summary, Timeline, Trace, split};
 
 /// Host seconds after which a machine is given up: per CPU and second of load, and a floor.
 const LIMIT_S_PER_CPU_SECOND: f64 = 15.0;
 const LIMIT_S: u64 = 300;
+/// A load counts as spread when no CPU idles beside a waiting task for so long …
+const QUIET_NS: u64 = 20 * NS_PER_MS;
+/// … but for moments shorter than this.
+const IGNORE_NS: u64 = 500 * NS_PER_US;
+/// How much of a run a picture shows.
+const PICTURE_NS: u64 = 1000 * NS_PER_MS;
 /// Lines of explanation that are kept of a failure.
 const WORDS: usize = 6;
 
@@ -38,6 +53,8 @@ pub struct Site {
     pub root: PathBuf,
     /// The cost table.
     pub costs: PathBuf,
+    /// Where pictures of recorded cells go, if they are wanted.
+    pub pictures: Option<PathBuf>,
 }
 
 /// Run the cell of `job`.
@@ -52,9 +69,66 @@ pub fn run(job: &Job, settings: &Settings, site: &Site) -> Result<Cell> {
     if output.status.code().is_none() {
         bail!("the machine was ended by a signal");
     }
-    let out = String::from_utf8_lossy(&output.stdout);
     let err = String::from_utf8_lossy(&output.stderr);
-    Ok(judge(job, output.status.success(), &Sections::parse(&out), &err))
+    // A machine that died may have cut its recording short; its words count all the same.
+    let (text, traces) = match split(&output.stdout) {
+        Ok(parts) => parts,
+        Err(_) => (String::from_utf8_lossy(&output.stdout).into_owned(), Vec::new()),
+    };
+    let mut cell = judge(job, output.status.success(), &Sections::parse(&text), &err);
+    if let Some((trace, found)) = traces.first().zip(cell.found.clone()) {
+        cell.trace = Some(recorded(job, trace, &found, settings, site)?);
+    }
+    Ok(cell)
+}
+
+/// What the recording of a cell shows, and its picture into the folder for pictures.
+fn recorded(
+    job: &Job,
+    trace: &Trace,
+    found: &Found,
+    settings: &Settings,
+    site: &Site,
+) -> Result<Summary> {
+    let machine = &job.machine;
+    let costs = Costs::parse(&settings.costs, "the cost table")?;
+    let price = |from: u32, to: u32| {
+        costs.full_move_ns(machine.level(from as usize, to as usize), settings.set_kib)
+    };
+    let (line, shape) = (
+        Timeline::of(trace),
+        trace::Machine::regular(machine.nodes as u32, machine.llcs as u32, machine.cpus as u32),
+    );
+    let choice = Choice::prefix(NAME_PREFIX);
+    let window = found.from_ns..found.until_ns;
+    let summary = line.summary(
+        &shape,
+        &Options {
+            window: window.clone(),
+            choice: choice.clone(),
+            wait_prefixes: vec![NAME_PREFIX.into()],
+            price_ns: &price,
+            settle: Some(Settle {
+                from_ns: found.from_ns,
+                quiet_ns: QUIET_NS,
+                ignore_ns: IGNORE_NS,
+            }),
+        },
+    )?;
+    if let Some(folder) = &site.pictures {
+        let key = &job.key;
+        let title =
+            format!("{} {} {} seed {}", key.machine, key.scenario.name(), key.scheduler, key.seed);
+        let name: String =
+            title.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).collect();
+        let window = window.start..window.end.min(window.start + PICTURE_NS);
+        let drawing = map(&line, &shape, &MapOptions { title, window, choice });
+        let path = folder.join(name + ".svg");
+        std::fs::create_dir_all(folder)
+            .and_then(|()| std::fs::write(&path, drawing))
+            .with_context(|| format!("{} cannot be written", path.display()))?;
+    }
+    Ok(summary)
 }
 
 fn command(job: &Job, settings: &Settings, site: &Site) -> Command {
@@ -72,7 +146,8 @@ fn command(job: &Job, settings: &Settings, site: &Site) -> Command {
     if let Some(program) = &job.scheduler.program {
         vm.arg("--add").arg(program);
     }
-    vm.args(["--", "guest-lab.sh", &job.scheduler.command, job.key.scenario.name()]);
+    vm.args(["--", "guest-lab.sh", &job.scheduler.command]);
+    vm.args([if settings.trace { "trace" } else { "-" }, job.key.scenario.name()]);
     vm.args(["--costs", COSTS_IN_GUEST, "--seed", &job.key.seed.to_string()]);
     vm.args(["--seconds", &settings.seconds.to_string()]);
     vm.args(["--set-kib", &settings.set_kib.to_string()]);
@@ -98,6 +173,9 @@ fn judge(job: &Job, ended_well: bool, sections: &Sections, err: &str) -> Cell {
         versions: lines(sections.text("versions").unwrap_or_default()),
         found: None,
         moves: Moves::from_hist(moves, &job.machine),
+        switches: switches(sections),
+        callbacks: Vec::new(),
+        trace: None,
     };
     let found = sections.text("found").and_then(|text| serde_json::from_str(text.trim()).ok());
     let verdict = |key| sections.value("verdict", key).unwrap_or_default();
@@ -118,7 +196,21 @@ fn judge(job: &Job, ended_well: bool, sections: &Sections, err: &str) -> Cell {
     cell.words = words[words.len().saturating_sub(WORDS)..].to_vec();
     // A figure of a scheduler that was not there would be the kernel's.
     cell.found = found.filter(|_| status == Status::Ok);
+    if cell.found.is_some() {
+        let shown = |when| sections.text(when).unwrap_or_default();
+        cell.callbacks =
+            callbacks(shown("callbacks before"), shown("callbacks after")).unwrap_or_default();
+    }
     cell
+}
+
+/// Context switches between the two looks; 0 if a look is missing.
+fn switches(sections: &Sections) -> u64 {
+    let count = |when: &str| -> Option<u64> {
+        sections.text(when)?.trim().strip_prefix("ctxt ")?.parse().ok()
+    };
+    let counts = count("switches after").zip(count("switches before"));
+    counts.map_or(0, |(after, before)| after.saturating_sub(before))
 }
 
 fn lines(text: &str) -> Vec<String> {

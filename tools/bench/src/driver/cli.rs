@@ -70,6 +70,10 @@ pub struct RunArgs {
     /// Keep the cells that the result has already, and run the others
     #[arg(long, requires = "out")]
     pub resume: bool,
+    /// Record what the kernel does, too: idle CPUs beside waiting tasks, ping-pong, waits, and a
+    /// picture of each cell beside the result. Recording takes time of the machine, the same for all
+    #[arg(long)]
+    pub trace: bool,
     /// Print the result as JSON instead of the table
     #[arg(long)]
     pub json: bool,
@@ -84,6 +88,12 @@ pub struct ShowArgs {
     /// As Markdown
     #[arg(long)]
     pub markdown: bool,
+    /// Draw bars of all schedulers into this file
+    #[arg(long, value_name = "SVG")]
+    pub picture: Option<PathBuf>,
+    /// Instructions of the scheduler per context switch and of each callback instead
+    #[arg(long, conflicts_with_all = ["markdown", "picture"])]
+    pub callbacks: bool,
 }
 
 /// Arguments of `compare`.

@@ -85,7 +85,6 @@ pub fn run(args: &RunArgs, root: &Path, target: &Path) -> Result<(Run, PathBuf)>
     let jobs = plan(args, &folders)?;
     let costs = args.costs.clone().unwrap_or_else(|| root.join("tools/bench/costs/default.toml"));
     let settings = settings(args, &costs)?;
-    let site = Site { root: root.to_path_buf(), costs };
     let parallel =
         args.jobs.unwrap_or_else(|| thread::available_parallelism().map_or(1, usize::from));
     let host = Host {
@@ -98,6 +97,8 @@ pub fn run(args: &RunArgs, root: &Path, target: &Path) -> Result<(Run, PathBuf)>
         Some(out) => out.clone(),
         None => new_file(target, &host.date)?,
     };
+    let pictures = args.trace.then(|| out.with_extension("pictures"));
+    let site = Site { root: root.to_path_buf(), costs, pictures };
     let mut start = Run { format: FORMAT, settings, cells: Vec::new(), host };
     if args.resume && out.exists() {
         start.cells = kept(&out, &start.settings)?;
@@ -121,6 +122,7 @@ fn settings(args: &RunArgs, costs: &Path) -> Result<Settings> {
         load_pct: args.load,
         costs: text,
         kernel: args.kernel.clone(),
+        trace: args.trace,
         qemu: first_line(Command::new("qemu-system-x86_64").arg("--version"))?,
     })
 }

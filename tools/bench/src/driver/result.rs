@@ -9,10 +9,12 @@ use std::path::Path;
 use anyhow::{Context, Result, bail};
 use serde::{Deserialize, Serialize};
 
+use crate::callbacks::Callback;
 use crate::driver::machine::Machine;
 use crate::driver::sections::Moves;
 use crate::lab::Scenario;
 use crate::lab::figures::Found;
+use crate::trace::Summary;
 
 /// Version of the format; a file of another one is refused.
 pub const FORMAT: u32 = 1;
@@ -43,6 +45,8 @@ pub struct Settings {
     pub costs: String,
     /// As asked for, such as 7.3.
     pub kernel: String,
+    /// Whether what the kernel did was recorded, which takes time of the machine.
+    pub trace: bool,
     /// Of the emulator, which decides how long things take.
     pub qemu: String,
 }
@@ -118,6 +122,14 @@ pub struct Cell {
     pub found: Option<Found>,
     /// Moves of the scenario's tasks, by the kernel's tracepoint.
     pub moves: Moves,
+    /// Context switches of the machine while the scenario ran.
+    pub switches: u64,
+    /// What the scheduler's callbacks cost meanwhile, in instructions; none under the kernel's own.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub callbacks: Vec<Callback>,
+    /// What a recording showed, if one was made.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub trace: Option<Summary>,
 }
 
 impl Run {

@@ -3,9 +3,11 @@
 
 use comfy_table::{Cell as Field, CellAlignment, ContentArrangement, Table, presets};
 
+use crate::callbacks::ns_per_switch;
 use crate::driver::result::{Cell, Run, Status};
 use crate::lab::Scenario;
 use crate::lab::figures::{Better, Figure};
+use crate::picture::bars::{Bar, Panel, Value};
 
 /// A figure of a scheduler over all seeds.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -191,6 +193,69 @@ pub fn render(run: &Run, markdown: bool) -> String {
         out.push_str("\n\n");
     }
     out
+}
+
+/// What schedulers cost: instructions per context switch and per run of each callback, for each
+/// cell. Where several CPUs are busy they include turns of the others; compare within a machine.
+pub fn render_callbacks(run: &Run) -> String {
+    let mut table = Table::new();
+    table.load_preset(presets::UTF8_HORIZONTAL_ONLY);
+    table.set_content_arrangement(ContentArrangement::Disabled);
+    table.set_header([
+        "machine",
+        "scenario",
+        "scheduler",
+        "seed",
+        "switches",
+        "per switch",
+        "callbacks: runs × each",
+    ]);
+    for cell in run.cells.iter().filter(|cell| !cell.callbacks.is_empty()) {
+        let per_switch = ns_per_switch(&cell.callbacks, cell.switches);
+        let each: Vec<String> = cell
+            .callbacks
+            .iter()
+            .filter_map(|callback| {
+                let ns = callback.ns_per_run()?;
+                Some(format!("{} {} × {ns:.0}", callback.name, callback.runs))
+            })
+            .collect();
+        table.add_row([
+            cell.key.machine.clone(),
+            cell.key.scenario.name().into(),
+            cell.key.scheduler.clone(),
+            cell.key.seed.to_string(),
+            cell.switches.to_string(),
+            per_switch.map_or("-".into(), |ns| format!("{ns:.0}")),
+            each.join("\n"),
+        ]);
+    }
+    format!("{table}\n")
+}
+
+/// All rows as panels of bars.
+pub fn panels(run: &Run) -> Vec<Panel> {
+    let schedulers = run.schedulers();
+    rows(run).iter().map(|row| panel(row, &schedulers)).collect()
+}
+
+fn panel(row: &Row, schedulers: &[String]) -> Panel {
+    let bar = |(index, name): (usize, &String)| Bar {
+        scheduler: name.clone(),
+        value: match row.values[index] {
+            Some(Spread { median, min, max }) => Ok(Value { median, min, max }),
+            None => Err(row.failed[index].map_or("-", Status::words).into()),
+        },
+        own: name.split(' ').next() == Some("toll"),
+    };
+    let bars: Vec<Bar> = schedulers.iter().enumerate().map(bar).collect();
+    Panel {
+        scenario: format!("{} {}", row.key.machine, row.key.scenario.name()),
+        figure: label(row).trim_end_matches(['↑', '↓', ' ']).to_string(),
+        higher_is_better: row.better == Better::Higher,
+        bound: row.to_bound.then_some(1.0),
+        bars,
+    }
 }
 
 #[cfg(test)]
