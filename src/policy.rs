@@ -151,13 +151,7 @@ impl Policy {
         self.set_costs(self.base.clone(), self.source.clone(), learned, topo);
     }
 
-    fn set_costs(
-        &mut self,
-        base: PenaltyTable,
-        source: String,
-        learned: Learned,
-        topo: &Topology,
-    ) {
+    fn set_costs(&mut self, base: PenaltyTable, source: String, learned: Learned, topo: &Topology) {
         let Policy { slice, age, migrate, fixed, max_turns, learn, hysteresis, .. } = *self;
         let made = Policy::with_learned(base, source, learned, topo);
         *self = Policy { slice, age, migrate, fixed, max_turns, learn, hysteresis, ..made };

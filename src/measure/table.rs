@@ -280,7 +280,8 @@ impl Table {
         if text.len() > TABLE_BYTES_MAX {
             bail!("{name}: larger than {TABLE_BYTES_MAX} bytes, expected a measured table");
         }
-        let table: Table = toml::from_str(text).map_err(|err| bad_toml(text, name, &err, "a measured table"))?;
+        let table: Table =
+            toml::from_str(text).map_err(|err| bad_toml(text, name, &err, "a measured table"))?;
         if table.version != VERSION {
             bail!("{name}: version is {}, expected {VERSION}", table.version);
         }
