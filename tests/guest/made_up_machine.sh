@@ -52,7 +52,7 @@ path=$(scx_toll measure 2>&1 >/dev/null | sed -n 's/.*is stored in //p')
 mkdir "$SCX_TOLL_STATE_DIR"
 whose "$1" >"$path"
 echo "== log"
-start_toll 120 --penalty measure --learn off 2>&1 >/tmp/report
+{ start_toll 120 --penalty measure --learn off >/tmp/report; } 2>&1
 spin 0.5 20
 require_toll
 echo "== map"
