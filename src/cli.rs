@@ -22,10 +22,16 @@ pub struct Cli {
     #[command(subcommand)]
     pub command: Option<Command>,
 
-    /// What a move costs: a penalty file (TOML), `measure` for what was
-    /// measured on this machine, or `default` for the built-in table
-    #[arg(long, value_name = "FILE|measure|default", default_value = "default")]
+    /// What a move costs: what was measured on this machine, or is measured
+    /// now if it never was and the machine is quiet (measure); a penalty file
+    /// (TOML); or the built-in table (default)
+    #[arg(long, value_name = "FILE|measure|default", default_value = "measure")]
     pub penalty: PathBuf,
+
+    /// Refine what a move costs by what moves take while this runs. Numbers
+    /// given in a file stay; with `measure` what was learned is kept
+    #[arg(long, value_name = "on|off", default_value = "on")]
+    pub learn: String,
 
     /// What decides about a move: the rule (toll), or for comparison always,
     /// never, or one fixed price in microseconds for every move between LLCs
@@ -100,7 +106,7 @@ pub struct MeasureArgs {
 #[derive(Debug, Clone, Args)]
 pub struct SetArgs {
     /// What to change: penalty=FILE|default, slice_us=US, migrate=toll|always|never|fixed:US,
-    /// hysteresis_us.llc=OPEN[,CLOSE[,HOLD]], hysteresis_us.node=OPEN[,CLOSE[,HOLD]]; the
+    /// learn=on|off, hysteresis_us.llc=OPEN[,CLOSE[,HOLD]], hysteresis_us.node=OPEN[,CLOSE[,HOLD]]; the
     /// scheduler's process reads FILE
     #[arg(value_name = "KEY=VALUE", required = true)]
     pub assignments: Vec<String>,

@@ -48,12 +48,12 @@ fn store_table(args: &MeasureArgs, table: &Table) -> Result<()> {
     let path = match &args.out {
         Some(path) => path.clone(),
         None if args.dry_run => return Ok(()),
-        None if table.meaningless.is_some() => {
-            eprintln!("scx_toll: nothing was measured, so nothing is stored");
-            return Ok(());
-        }
         None => store::path(&store::state_dir()?, &table.machine),
     };
+    if args.out.is_none() && table.meaningless.is_some() {
+        eprintln!("scx_toll: nothing was measured, so nothing is stored in {}", path.display());
+        return Ok(());
+    }
     store::write(&path, &table.to_toml()?)?;
     eprintln!("scx_toll: stored in {}", path.display());
     Ok(())
@@ -99,6 +99,10 @@ pub fn measured_penalty_in(dir: Result<PathBuf>, topo: &Topology) -> (PenaltyTab
     if let Some(why) = why_not_now() {
         return (PenaltyTable::default(), format!("built in, because {why}{refused}"));
     }
+    eprintln!(
+        "scx_toll: measuring what moves cost on this machine, once, some 3 s (--penalty default \
+         does without)"
+    );
     let table = measure::run(topo, Options { thorough: false }, &mut |_, _| {});
     if let Some(why) = &table.meaningless {
         return (PenaltyTable::default(), format!("built in, because {why}{refused}"));

@@ -54,11 +54,50 @@ impl PolicyCheck {
     }
 }
 
+/// The environment variable that sets [`LearnTest`], for tests.
+pub const LEARN_VARIABLE: &str = "TOLL_LEARN_TEST";
+
+/// How often learning takes a step, and what moved tasks pay for it to find out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LearnTest {
+    /// Time between two looks at what moves took.
+    pub every: Duration,
+    /// Extra time before a moved task runs, by level: a cost with a known answer.
+    pub inject: [Ns; 3],
+}
+
+impl LearnTest {
+    /// What it is without the variable. Seldom enough to cost nothing.
+    pub const NONE: LearnTest = LearnTest { every: Duration::from_secs(4), inject: [Ns::ZERO; 3] };
+
+    /// `MS,CORE,LLC,NODE`: milliseconds between two looks, microseconds of extra time by level.
+    fn from_env() -> Result<LearnTest> {
+        let Ok(text) = std::env::var(LEARN_VARIABLE) else { return Ok(LearnTest::NONE) };
+        if text.is_empty() {
+            return Ok(LearnTest::NONE);
+        }
+        let numbers: Vec<u64> = text.split(',').filter_map(|word| word.parse().ok()).collect();
+        match numbers[..] {
+            [every @ 1..=3_600_000, core, llc, node] if core.max(llc).max(node) <= 10_000 => {
+                Ok(LearnTest {
+                    every: Duration::from_millis(every),
+                    inject: [core, llc, node].map(Ns::from_us),
+                })
+            }
+            _ => Err(usage(format!(
+                "{LEARN_VARIABLE}={text}: expected MS,CORE,LLC,NODE with at most 10000 µs each"
+            ))),
+        }
+    }
+}
+
 /// Validated settings of a run.
 #[derive(Debug, Clone)]
 pub struct Config {
     /// Where the penalty table comes from.
     pub penalty: PenaltySource,
+    /// Refine what moves cost while the scheduler runs.
+    pub learn: bool,
     /// What decides about a move.
     pub migrate: Migrate,
     /// Price of every move between LLCs under [`Migrate::Fixed`]; else 0.
@@ -77,6 +116,8 @@ pub struct Config {
     pub libbpf: LibbpfOpts,
     /// What of the policy's integrity is checked; a test's business.
     pub check: PolicyCheck,
+    /// How learning is hastened and deceived; a test's business.
+    pub learn_test: LearnTest,
 }
 
 impl Config {
@@ -89,12 +130,15 @@ impl Config {
             .map_err(|why| usage(format!("--migrate {}: {why}", cli.migrate)))?;
         let slice = slice_value(cli.slice_us)
             .map_err(|why| usage(format!("--slice-us {}: {why}", cli.slice_us)))?;
+        let learn = learn_value(&cli.learn)
+            .map_err(|why| usage(format!("--learn {}: {why}", cli.learn)))?;
         Ok(Config {
             penalty: match cli.penalty.to_str() {
                 Some("default") => PenaltySource::Default,
                 Some("measure") => PenaltySource::Measure,
                 _ => PenaltySource::File(cli.penalty),
             },
+            learn,
             migrate,
             fixed,
             slice,
@@ -104,6 +148,7 @@ impl Config {
             verbose: cli.verbose,
             libbpf: cli.libbpf,
             check: PolicyCheck::from_env()?,
+            learn_test: LearnTest::from_env()?,
         })
     }
 
@@ -169,6 +214,18 @@ pub fn migrate_value(text: &str) -> Result<(Migrate, Ns), String> {
     }
 }
 
+/// Whether to learn: `on` or `off`.
+///
+/// # Errors
+/// As [`migrate_value`].
+pub fn learn_value(text: &str) -> Result<bool, String> {
+    match text {
+        "on" => Ok(true),
+        "off" => Ok(false),
+        _ => Err("expected on or off".into()),
+    }
+}
+
 /// The length of a turn.
 ///
 /// # Errors
@@ -222,6 +279,7 @@ mod tests {
         refused(&["--migrate", "fixed:soon"], "\"soon\" is not a number");
         refused(&["--migrate", "fixed:-1"], "negative");
         refused(&["--migrate", "fixed:NaN"], "not a finite number");
+        refused(&["--learn", "yes"], "yes: expected on or off");
         refused(&["--slice-us", "5"], "from 100 to 1000000");
         refused(&["--stats", "0"], "--stats 0");
         refused(&["--stats", "NaN"], "--stats NaN");
@@ -231,8 +289,8 @@ mod tests {
     fn a_file_named_on_the_command_line_is_the_penalty_source() {
         let source = config(&["--penalty", "p.toml"]).expect("a file").penalty;
         assert_eq!(source, PenaltySource::File("p.toml".into()));
-        assert_eq!(config(&[]).expect("defaults").penalty, PenaltySource::Default);
-        let source = config(&["--penalty", "measure"]).expect("a word").penalty;
-        assert_eq!(source, PenaltySource::Measure);
+        assert_eq!(config(&[]).expect("defaults").penalty, PenaltySource::Measure);
+        let source = config(&["--penalty", "default"]).expect("a word").penalty;
+        assert_eq!(source, PenaltySource::Default);
     }
 }

@@ -36,6 +36,7 @@ mod host {
         pub safe fn toll_host_average(avg: u64, sample: u64) -> u64;
         pub safe fn toll_host_expect_turn(avg_run: u64, run: u64, slice: u64) -> u64;
         pub safe fn toll_host_expect_stay(avg_run: u64, run: u64) -> u64;
+        pub safe fn toll_host_delay_bucket(ns: u64) -> u32;
         pub safe fn toll_host_limit(which: u32) -> u64;
     }
 }
@@ -126,6 +127,11 @@ pub fn expect_stay(avg_run_ns: u64, run_ns: u64) -> u64 {
     host::toll_host_expect_stay(avg_run_ns, run_ns)
 }
 
+/// `toll_delay_bucket()`: the bucket that counts a delay.
+pub fn delay_bucket(ns: u64) -> u32 {
+    host::toll_host_delay_bucket(ns)
+}
+
 /// A number of `intf.h` or `decide.h` that the pure half states too, in the order of
 /// `toll_host_limit()`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -146,6 +152,8 @@ pub enum Limit {
     MigrateAlways,
     MigrateNever,
     MigrateFixed,
+    DelayBuckets,
+    NrDistances,
 }
 
 /// The header's value of `limit`.

@@ -19,7 +19,7 @@
 
 use crate::bpf::types;
 use crate::model::decide::Migrate;
-use crate::model::{DecayTable, Hysteresis, PenaltyMatrix, PenaltyTable};
+use crate::model::{DecayTable, Hysteresis, Learned, PenaltyMatrix, PenaltyTable};
 use crate::topology::{Level, Topology};
 use crate::units::Ns;
 use anyhow::{Context, Result};
@@ -54,11 +54,17 @@ pub struct Policy {
     pub fixed: Ns,
     /// Most turns that a gain counts, at least 1.
     pub max_turns: u32,
-    /// What moves cost, as it was given; [`Policy::set_table`] keeps the fields
-    /// below in step with it.
-    pub table: PenaltyTable,
-    /// Where the table comes from, in words: "default", or a file's path.
+    /// Refine what moves cost by what they take.
+    pub learn: bool,
+    /// What moves cost, as it was given or measured; [`Policy::set_table`] and
+    /// [`Policy::set_learned`] keep the fields below in step with it.
+    pub base: PenaltyTable,
+    /// Where that comes from, in words: "default", "measure", or a file's path.
     pub source: String,
+    /// What was learned about it since.
+    pub learned: Learned,
+    /// What moves cost now, by both.
+    pub table: PenaltyTable,
     /// Cost of a move for every pair.
     pub matrix: PenaltyMatrix,
     /// Share of run time that loads cache lines, and time to load one KiB.
@@ -103,32 +109,57 @@ impl Policy {
     /// A policy with the table `table` from `source` and everything else at
     /// its default.
     pub fn new(table: PenaltyTable, source: String, topo: &Topology) -> Policy {
+        Policy::with_learned(table, source, Learned::default(), topo)
+    }
+
+    /// The same with what was learned about the table `base`.
+    fn with_learned(
+        base: PenaltyTable,
+        source: String,
+        learned: Learned,
+        topo: &Topology,
+    ) -> Policy {
+        let learned = learned.fit(&base);
+        let table = learned.apply(&base, topo);
         Policy {
             slice: Ns::from_ms(20),
             age: MAX_AGE,
             migrate: Migrate::Toll,
             fixed: Ns::ZERO,
             max_turns: MAX_TURNS,
+            learn: true,
             matrix: PenaltyMatrix::new(&table, topo),
             fill_q10: table.warmth.fill_share.value.raw(),
             warm_ns_per_kib: table.warmth.ns_per_kib.value,
             decay: DecayTable::new(&table.warmth, topo),
             hysteresis: Hysteresis::defaults(),
-            table,
+            base,
             source,
+            learned,
+            table,
         }
     }
 
-    /// Replace what moves cost; everything else stays.
+    /// Replace what moves cost by `table`, about which nothing was learned yet;
+    /// everything else stays.
     pub fn set_table(&mut self, table: PenaltyTable, source: String, topo: &Topology) {
-        let Policy { slice, age, migrate, fixed, max_turns, hysteresis, .. } = *self;
-        let made = Policy::new(table, source, topo);
-        *self = Policy { slice, age, migrate, fixed, max_turns, hysteresis, ..made };
+        self.set_costs(table, source, Learned::default(), topo);
+    }
+
+    /// Replace what was learned. What does not belong to the table is forgotten.
+    pub fn set_learned(&mut self, learned: Learned, topo: &Topology) {
+        self.set_costs(self.base.clone(), self.source.clone(), learned, topo);
+    }
+
+    fn set_costs(&mut self, base: PenaltyTable, source: String, learned: Learned, topo: &Topology) {
+        let Policy { slice, age, migrate, fixed, max_turns, learn, hysteresis, .. } = *self;
+        let made = Policy::with_learned(base, source, learned, topo);
+        *self = Policy { slice, age, migrate, fixed, max_turns, learn, hysteresis, ..made };
     }
 
     /// The same policy on the machine `topo`, whose CPUs may have changed.
     pub fn on(mut self, topo: &Topology) -> Policy {
-        self.set_table(self.table.clone(), self.source.clone(), topo);
+        self.set_learned(self.learned.clone(), topo);
         self
     }
 
@@ -146,6 +177,7 @@ impl Policy {
         p.fill_q10 = self.fill_q10;
         p.warm_ns_per_kib = self.warm_ns_per_kib;
         p.max_turns = self.max_turns.max(1);
+        p.learn = self.learn.into();
         p.price_q10 = self.matrix.price.raw();
         for level in Level::ALL {
             let i = level.index();

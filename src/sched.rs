@@ -16,7 +16,9 @@ use crate::policy::{Policy, PolicyWriter};
 use crate::stats::{self, Counters, Delta, LlcSnapshot, Snapshot};
 use crate::topology::Topology;
 use crate::ui::text;
+use crate::units::Ns;
 use anyhow::{Result, anyhow};
+use learning::Learning;
 use libbpf_rs::{Link, OpenObject, ProgramInput};
 use log::{info, warn};
 use scx_utils::{UserExitInfo, scx_ops_attach, scx_ops_load, scx_ops_open, uei_exited, uei_report};
@@ -25,6 +27,8 @@ use std::io::Write;
 use std::mem::MaybeUninit;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
+
+mod learning;
 
 /// How often the loop looks for a signal and for the end of the scheduler.
 const POLL: Duration = Duration::from_millis(50);
@@ -57,7 +61,9 @@ pub fn run(config: &Config, stop: &AtomicBool) -> Result<()> {
 fn penalty_table(source: &PenaltySource, topo: &Topology) -> Result<(PenaltyTable, String)> {
     match source {
         PenaltySource::Default => Ok((PenaltyTable::default(), "default".into())),
-        PenaltySource::Measure => Ok((command::measured_penalty(topo), "measure".into())),
+        PenaltySource::Measure => {
+            Ok((command::measured_penalty(topo), learning::KEPT_SOURCE.into()))
+        }
         PenaltySource::File(path) => Ok((file::read(path, topo)?, path.display().to_string())),
     }
 }
@@ -65,12 +71,14 @@ fn penalty_table(source: &PenaltySource, topo: &Topology) -> Result<(PenaltyTabl
 /// The policy that the settings and the machine add up to.
 fn make_policy(config: &Config, topo: &Topology) -> Result<Policy> {
     let (table, source) = penalty_table(&config.penalty, topo)?;
-    let policy = Policy {
+    let mut policy = Policy {
         slice: config.slice,
         migrate: config.migrate,
         fixed: config.fixed,
+        learn: config.learn,
         ..Policy::new(table, source, topo)
     };
+    policy.set_learned(learning::restore(&config.penalty, topo), topo);
     log_table(&policy);
     Ok(policy)
 }
@@ -114,6 +122,7 @@ struct Scheduler<'obj> {
     policy: Policy,
     /// The policy writer's memory.
     settled: bool,
+    learning: Learning,
     check: PolicyCheck,
     skel: MainSkel<'obj>,
     link: Option<Link>,
@@ -147,6 +156,7 @@ impl<'obj> Scheduler<'obj> {
             .ok_or_else(|| anyhow!("the BPF object has no rodata"))?;
         set_machine(rodata, &topo);
         rodata.toll_check_policy = config.check != PolicyCheck::Off;
+        set_injected(rodata, config);
         if let Some(bss) = open.maps.bss_data.as_mut() {
             bss.toll_policy_version = version;
         }
@@ -158,7 +168,9 @@ impl<'obj> Scheduler<'obj> {
         let skel = scx_ops_load!(open, toll_ops, uei)?;
         write_machine(&skel, &topo)?;
         let check = config.check;
-        let mut sched = Scheduler { topo, policy, settled: false, check, skel, link: None };
+        let learning = Learning::new(config.learn_test.every, &policy);
+        let mut sched =
+            Scheduler { topo, policy, settled: false, learning, check, skel, link: None };
         sched.write_policy()?;
         sched.attach()?;
         info!("scheduling {} CPUs in {nr_llcs} LLCs", sched.topo.cpus.len());
@@ -226,6 +238,23 @@ impl<'obj> Scheduler<'obj> {
         }
     }
 
+    /// Learn from what moves took, now and then.
+    fn learn(&mut self) -> Result<()> {
+        if !self.learning.is_due() {
+            return Ok(());
+        }
+        let delays = stats::delays::read(&self.skel.maps.toll_delays)?;
+        if let Some(next) = self.learning.look(delays, &self.policy, &self.topo) {
+            let before = std::mem::replace(&mut self.policy, next);
+            if let Err(err) = self.write_policy() {
+                self.policy = before;
+                return Err(err);
+            }
+        }
+        self.learning.store(&self.policy, &self.topo, false);
+        Ok(())
+    }
+
     fn snapshot(&mut self) -> Result<Snapshot> {
         // W is in terms of the kernel's clock, so the kernel computes it. Once the scheduler is
         // detached there is nothing to compute, and a kernel may refuse to run the program.
@@ -258,6 +287,7 @@ impl<'obj> Scheduler<'obj> {
                 }
                 None => std::thread::sleep(wait.min(POLL)),
             }
+            self.learn()?;
             let Some(every) = config.stats else { continue };
             if last.at.elapsed() < every {
                 continue;
@@ -277,6 +307,7 @@ impl<'obj> Scheduler<'obj> {
     /// Detach, print the exit report, and say why it ended.
     fn finish(mut self, config: &Config) -> Result<UserExitInfo> {
         drop(self.link.take());
+        self.learning.store(&self.policy, &self.topo, true);
         let exit = uei_report!(&self.skel, uei);
         let last = self.snapshot()?;
         if config.json {
@@ -316,6 +347,15 @@ fn set_machine(rodata: &mut types::rodata, topo: &Topology) {
         for (rank, to) in topo.outward(llc.id).into_iter().enumerate() {
             rodata.toll_outward[llc.id.index()][rank] = to.0 as u8;
         }
+    }
+}
+
+/// What moved tasks are made to pay; nothing except in a test of learning.
+fn set_injected(rodata: &mut types::rodata, config: &Config) {
+    let inject = config.learn_test.inject;
+    rodata.toll_inject = inject.iter().any(|extra| *extra > Ns::ZERO);
+    for (to, extra) in rodata.toll_inject_ns[1..].iter_mut().zip(inject) {
+        *to = extra.get();
     }
 }
 

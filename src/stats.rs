@@ -20,6 +20,8 @@ pub const NR_APPLIED: usize = 2;
 /// How many of [`KINDS`] ask questions.
 pub const NR_ASKING: usize = 3;
 
+pub mod delays;
+
 const NR_LEVELS: usize = Level::ALL.len();
 
 #[repr(transparent)]

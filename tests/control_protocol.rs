@@ -43,6 +43,7 @@ fn all_assignments_of_a_request_are_one_change_and_answered_with_old_and_new() {
         "migrate=fixed:12.5",
         "hysteresis_us.node=3000,1000,8000",
         "hysteresis_us.llc=100",
+        "learn=off",
     ])
     .unwrap();
     assert_eq!(policy.slice, Ns::from_ms(5));
@@ -60,6 +61,7 @@ fn all_assignments_of_a_request_are_one_change_and_answered_with_old_and_new() {
             changed("migrate", "toll", "fixed:12.5"),
             changed("hysteresis_us.node", "2000,500,4000", "3000,1000,8000"),
             changed("hysteresis_us.llc", "0,0,0", "100,0,0"),
+            changed("learn", "on", "off"),
         ]
     );
 }
@@ -94,7 +96,7 @@ fn every_bad_value_is_refused_with_one_sentence() {
     let file = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(file.path(), "[class.llc]\nhop_us = -1\n").unwrap();
     let path = file.path().to_str().unwrap();
-    let keys = "penalty, slice_us, migrate, hysteresis_us.llc or hysteresis_us.node";
+    let keys = "penalty, slice_us, migrate, learn, hysteresis_us.llc or hysteresis_us.node";
     let time = "expected OPEN[,CLOSE[,HOLD]], each microseconds from 0 to 60000000";
     let cases: &[(&[&str], String)] = &[
         (&[], format!("nothing is assigned, expected KEY=VALUE with the key {keys}")),
@@ -105,6 +107,7 @@ fn every_bad_value_is_refused_with_one_sentence() {
         (&["slice_us=-5"], "slice_us=-5: expected a whole number of microseconds".into()),
         (&["slice_us="], "slice_us=: expected a whole number of microseconds".into()),
         (&["slice_us=1e3"], "slice_us=1e3: expected a whole number of microseconds".into()),
+        (&["learn=maybe"], "learn=maybe: expected on or off".into()),
         (&["migrate=often"], "migrate=often: expected toll, always, never or fixed:US".into()),
         (&["migrate=fixed:x"], "migrate=fixed:x: \"x\" is not a number of microseconds".into()),
         (&["migrate=fixed:-1"], "migrate=fixed:-1: -1 is negative".into()),
@@ -174,6 +177,7 @@ fn requests() -> impl Strategy<Value = Vec<u8>> {
     let key = prop_oneof![
         Just("slice_us"),
         Just("migrate"),
+        Just("learn"),
         Just("penalty"),
         Just("hysteresis_us.llc"),
         Just("hysteresis_us.node"),
@@ -184,6 +188,7 @@ fn requests() -> impl Strategy<Value = Vec<u8>> {
         "[0-9]{1,8}",
         "[0-9.,eE+-]{0,20}",
         "(toll|always|never|fixed:)[0-9.]{0,9}",
+        "(on|off)",
         "(default|/[a-z]{0,3})",
         ".{0,20}"
     ];

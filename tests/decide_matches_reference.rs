@@ -10,7 +10,7 @@ use decide_inputs::{any_i64, any_u32, any_u64};
 use proptest::prelude::*;
 use scx_toll::ffi::{self, Limit};
 use scx_toll::model::decide::{self as reference, GATE_STALE, Migrate};
-use scx_toll::model::{Hysteresis, warmth};
+use scx_toll::model::{Hysteresis, learn, warmth};
 use scx_toll::topology::Level;
 use scx_toll::units::{FACTOR_MAX, MAX_CPUS, MAX_LLCS, MAX_NODES, Ns, Q10_ONE};
 
@@ -50,6 +50,11 @@ proptest! {
     #[test]
     fn wait(ahead in any_u64(), need in any_u64(), nr_cpus in any_u32()) {
         prop_assert_eq!(ffi::wait(ahead, need, nr_cpus), reference::wait(ahead, need, nr_cpus));
+    }
+
+    #[test]
+    fn delay_bucket(ns in prop_oneof![any_u64(), 0..10_000_000u64]) {
+        prop_assert_eq!(ffi::delay_bucket(ns), reference::delay_bucket(ns));
     }
 
     #[test]
@@ -236,6 +241,8 @@ fn the_numbers_of_the_headers_are_stated_once_more_without_error() {
         (Limit::MigrateAlways, Migrate::Always as u64),
         (Limit::MigrateNever, Migrate::Never as u64),
         (Limit::MigrateFixed, Migrate::Fixed as u64),
+        (Limit::DelayBuckets, learn::BUCKETS as u64),
+        (Limit::NrDistances, learn::DISTANCES as u64),
     ];
     for (limit, ours) in numbers {
         assert_eq!(ffi::limit(limit), ours, "{limit:?}");

@@ -11,6 +11,15 @@ fail() {
 
 scx_state() { cat "$SCX/state"; }
 
+# await_state STATE: wait until sched_ext is in it, half a minute at most.
+await_state() {
+    tries=300
+    while [ "$(scx_state)" != "$1" ] && [ "$tries" -gt 0 ]; do
+        sleep 0.1
+        tries=$((tries - 1))
+    done
+}
+
 # The scheduler that the kernel is using, by its own word.
 scx_active() { cat "$SCX/root/ops" 2>/dev/null || echo none; }
 

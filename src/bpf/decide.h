@@ -20,6 +20,7 @@
  *   penalty    P        toll_penalty()    (hop + refill + remote) * price
  *   verdict             toll_worth()      dL > P, or what --migrate puts in its place
  *   hysteresis          toll_gate_pass()  two thresholds and a hold time
+ *   delays              toll_delay_bucket()  where a histogram counts a time
  */
 #ifndef TOLL_DECIDE_H
 #define TOLL_DECIDE_H
@@ -256,6 +257,30 @@ TOLL_FN u64 toll_expect_turn(u64 avg_run_ns, u64 run_ns, u64 slice_ns)
 TOLL_FN u64 toll_expect_stay(u64 avg_run_ns, u64 run_ns)
 {
 	return toll_clamp_ns(avg_run_ns > run_ns ? avg_run_ns : run_ns);
+}
+
+/*
+ * The bucket that counts a delay: eight to the octave, from 64 ns on, so each
+ * is at most an eighth wider than where it begins. Bucket b, with o = b / 8,
+ * begins at (8 + b % 8) << o << 3 ns; the first also counts what is shorter,
+ * the last, from 3.9 ms on, what is longer.
+ */
+TOLL_FN u32 toll_delay_bucket(u64 ns)
+{
+	u32 top = (u32)toll_min(ns >> 3, (16U << 15) - 1), octave = 0;
+
+	if (top < 8)
+		return 0;
+	/* The octave at which only the four highest bits are left, by halves. */
+	if (top >> 8 >= 8)
+		octave = 8;
+	if (top >> octave >> 4 >= 8)
+		octave += 4;
+	if (top >> octave >> 2 >= 8)
+		octave += 2;
+	if (top >> octave >> 1 >= 8)
+		octave += 1;
+	return octave * 8 + (top >> octave) - 8;
 }
 
 #endif /* TOLL_DECIDE_H */

@@ -98,6 +98,11 @@ u64 toll_host_expect_stay(u64 avg_run_ns, u64 run_ns)
 	return toll_expect_stay(avg_run_ns, run_ns);
 }
 
+u32 toll_host_delay_bucket(u64 ns)
+{
+	return toll_delay_bucket(ns);
+}
+
 /*
  * The bounds and numbers that src/units.rs, src/topology.rs and src/model/
  * need before any BPF object exists, for a test to compare. Order as in
@@ -121,6 +126,8 @@ u64 toll_host_limit(u32 which)
 		TOLL_MIGRATE_ALWAYS,
 		TOLL_MIGRATE_NEVER,
 		TOLL_MIGRATE_FIXED,
+		TOLL_DELAY_BUCKETS,
+		TOLL_NR_DISTANCES,
 	};
 
 	return which < sizeof(limits) / sizeof(limits[0]) ? limits[which] : ~0ULL;

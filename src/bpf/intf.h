@@ -38,6 +38,7 @@ enum toll_limits {
 	TOLL_KIND_SLOTS = 4,
 	TOLL_LEVEL_SLOTS = 4,
 	TOLL_VERDICT_SLOTS = 8,
+	TOLL_DELAY_BUCKETS = 128,	/* of a histogram of delays; see toll_delay_bucket() */
 };
 
 /* No quantity of time handled here is longer than this (about 18 minutes). */
@@ -53,6 +54,13 @@ enum toll_level {
 	TOLL_LEVEL_LLC = 1,	/* another LLC of the same node */
 	TOLL_LEVEL_NODE = 2,	/* another node */
 	TOLL_NR_LEVELS = 3,
+};
+
+/* How far a task that woke up was sent, by what user space learns from it. */
+enum toll_distance {
+	TOLL_STAYED = 0,	/* it runs where it last ran */
+	TOLL_MOVED_CORE = 1,	/* + enum toll_level */
+	TOLL_NR_DISTANCES = 4,	/* a power of two */
 };
 
 /* Which callback asked for the move. */
@@ -110,7 +118,7 @@ struct toll_policy {
 	u32 warm_ns_per_kib;	/* P  time to load one KiB at factor 1.0 */
 	u32 max_turns;		/* P  most turns that a gain may count; >= 1 */
 	u32 price_q10;		/* P  what the whole system pays per ns that the mover pays */
-	u32 pad;
+	u32 learn;		/* P  1: time what moves take (learn.bpf.h) */
 	u32 refill_q10[TOLL_LEVEL_SLOTS];		/* P  by level */
 	u32 decay_q10[TOLL_DECAY_LEN];		/* P  warmth left after k steps of others' time */
 	struct toll_hysteresis hyst[TOLL_LEVEL_SLOTS];	/* P  by level */
@@ -170,10 +178,16 @@ struct toll_cpu {
 	u64 nr_waits;		/* C  ... over so many turns */
 	u64 nr_checked;		/* C  decisions whose policy was checked (toll_check_policy) */
 	u64 nr_mixed;		/* C  ... and found to be a mixture of two */
+	u64 nr_untimed;		/* C  wakeups at home since the last one that was timed */
 	u64 asked[TOLL_KIND_SLOTS][TOLL_LEVEL_SLOTS];			/* C */
 	u64 verdicts[TOLL_KIND_SLOTS][TOLL_LEVEL_SLOTS][TOLL_VERDICT_SLOTS];	/* C */
 	u64 landed[TOLL_KIND_SLOTS][TOLL_LEVEL_SLOTS];	/* C  really ran elsewhere */
-	u64 pad[4];
+	u64 pad[3];
+};
+
+/* Times from a wakeup to running, counted by toll_delay_bucket(). */
+struct toll_delays {
+	u32 count[TOLL_DELAY_BUCKETS];	/* C */
 };
 
 /* What a task left in one LLC. */
@@ -193,6 +207,7 @@ struct toll_task {
 	u64 queued_ns;		/* T  what it added to its LLC's queued_ns; leaves with the same */
 	u64 cap_ns;		/* T  most warmth it can have, from resident set and LLC share */
 	u64 cap_at;		/* T  run time after which the resident set is read again */
+	u64 claimed_at;		/* T  when it was handed to an idle CPU; 0: not timed */
 	u32 queued_llc;		/* T  where it added it; TOLL_MAX_LLCS: nowhere */
 	u32 queued_shared;	/* T  1 if it is also counted in nr_queued */
 	u32 llc;		/* T  LLC whose virtual clock its vtime refers to */
@@ -219,6 +234,7 @@ _Static_assert(sizeof(struct toll_hysteresis) == 24, "no hidden padding");
 struct toll_names {
 	enum toll_limits limit;
 	enum toll_level level;
+	enum toll_distance distance;
 	enum toll_kind kind;
 	enum toll_verdict verdict;
 	enum toll_migrate migrate;

@@ -25,6 +25,8 @@
  *     a maximum age a task moves whatever it costs  pull.bpf.h: look_outward
  *  9. Crossing a node also takes an imbalance that has lasted
  *                                                   decide.h: toll_gate_pass
+ * 10. How much later a task runs that was sent away is counted, for user space
+ *     to learn from                                 learn.bpf.h: learn_begin, learn_end
  *
  * What it is bad at: it takes the average burst for the next one, so a task
  * that changes its habits is misjudged for a few bursts; it knows the home of a
@@ -44,6 +46,7 @@
 #include "report.bpf.h"
 #include "home.bpf.h"
 #include "account.bpf.h"
+#include "learn.bpf.h"
 #include "move.bpf.h"
 #include "place.bpf.h"
 #include "push.bpf.h"
@@ -79,8 +82,10 @@ s32 BPF_STRUCT_OPS(toll_select_cpu, struct task_struct *p, s32 prev_cpu, u64 wak
 	if (cpu < 0)
 		return prev_cpu;
 	note_kind(t, TOLL_KIND_PLACE, from, cpu_llc(cpu));
-	if (idle)
+	if (idle) {
+		learn_begin(t, me, cpu_llc(cpu) == from, pol);
 		place_on(p, t, cpu, pol);
+	}
 	return cpu;
 }
 
@@ -155,6 +160,7 @@ void BPF_STRUCT_OPS(toll_enqueue, struct task_struct *p, u64 enq_flags)
 	queue_del(t);
 	land(t, me, cpu);
 	t->enqueued_at = scx_bpf_now();
+	t->claimed_at = 0;
 	if (is_pinned(p)) {
 		enqueue_pinned(p, t, me, pol, enq_flags);
 		return;
@@ -262,6 +268,7 @@ void BPF_STRUCT_OPS(toll_running, struct task_struct *p)
 	vtime_to_queue(p, t, llc_id, pol);
 	vtime_advance(llc, p->scx.dsq_vtime, pol);
 	warm_enter(t, llc_id, llc);
+	learn_end(t, cpu, llc_id);
 	land(t, on, cpu);
 	if (t->home_node == TOLL_NO_NODE)
 		settle(p, t, llc_id);

@@ -24,6 +24,10 @@ const volatile u8 toll_outward[TOLL_MAX_LLCS][TOLL_MAX_LLCS];
 /* For tests: compare the policy's seal before and after every decision (check.bpf.h). */
 const volatile bool toll_check_policy = false;
 
+/* For tests: extra time by enum toll_distance before a task runs (learn.bpf.h). */
+const volatile bool toll_inject = false;
+const volatile u64 toll_inject_ns[TOLL_NR_DISTANCES];
+
 const volatile struct toll_names toll_names;	/* for its BTF only */
 
 /* Bumped by the policy writer after it has written half version % 2. */

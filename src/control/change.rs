@@ -6,11 +6,11 @@
 //! goes wrong before anything is changed.
 
 use super::wire::brief;
-use crate::config::{migrate_value, slice_value};
+use crate::config::{learn_value, migrate_value, slice_value};
 use crate::model::decide::Migrate;
 use crate::model::{Hysteresis, PenaltyTable, file};
 use crate::policy::Policy;
-use crate::policy::view::migrate_text;
+use crate::policy::view::{migrate_text, on_off};
 use crate::topology::{Level, Topology};
 use crate::units::Ns;
 use serde::{Deserialize, Serialize};
@@ -19,7 +19,7 @@ use std::path::{Path, PathBuf};
 /// Largest threshold or hold time, in microseconds.
 const HYSTERESIS_US_MAX: f64 = 60e6;
 /// What an unknown key is answered with.
-const KEYS: &str = "penalty, slice_us, migrate, hysteresis_us.llc or hysteresis_us.node";
+const KEYS: &str = "penalty, slice_us, migrate, learn, hysteresis_us.llc or hysteresis_us.node";
 
 /// One change, as asked for.
 #[derive(Debug, Clone, PartialEq)]
@@ -30,6 +30,8 @@ pub enum Change {
     Slice(Ns),
     /// Something else decides, with this price under [`Migrate::Fixed`].
     Migrate(Migrate, Ns),
+    /// Refine what moves cost, or leave it as it is.
+    Learn(bool),
     /// Another open threshold, close threshold and hold time; `None`: as it is.
     Gate(Level, [Option<Ns>; 3]),
 }
@@ -76,6 +78,7 @@ fn parse_one(text: &str) -> Result<Change, String> {
             let (migrate, fixed) = migrate_value(value)?;
             Ok(Change::Migrate(migrate, fixed))
         }
+        "learn" => Ok(Change::Learn(learn_value(value)?)),
         "hysteresis_us.llc" => parse_gate(Level::Llc, value),
         "hysteresis_us.node" => parse_gate(Level::Node, value),
         _ => Err(format!("no such key, expected {KEYS}")),
@@ -120,6 +123,7 @@ impl Change {
             Change::Penalty(_) => "penalty".into(),
             Change::Slice(_) => "slice_us".into(),
             Change::Migrate(..) => "migrate".into(),
+            Change::Learn(_) => "learn".into(),
             Change::Gate(level, _) => format!("hysteresis_us.{level}"),
         }
     }
@@ -130,6 +134,7 @@ impl Change {
             Change::Penalty(_) => policy.source.clone(),
             Change::Slice(_) => policy.slice.as_us().to_string(),
             Change::Migrate(..) => migrate_text(policy.migrate, policy.fixed),
+            Change::Learn(_) => on_off(policy.learn).into(),
             Change::Gate(level, _) => {
                 let gate = policy.hysteresis[level.index()];
                 format!("{},{},{}", gate.open.as_us(), gate.close.as_us(), gate.hold.as_us())
@@ -168,6 +173,7 @@ impl Change {
             Change::Migrate(migrate, fixed) => {
                 (policy.migrate, policy.fixed) = (*migrate, *fixed);
             }
+            Change::Learn(learn) => policy.learn = *learn,
             Change::Gate(level, [open, close, hold]) => {
                 let gate = &mut policy.hysteresis[level.index()];
                 *gate = Hysteresis::new(

@@ -30,6 +30,7 @@
 //! | `penalty=FILE` or `penalty=default` | what moves cost; FILE is absolute, and read by the scheduler's process |
 //! | `slice_us=US` | length of one turn, 100 to 1000000 |
 //! | `migrate=toll`, `always`, `never`, `fixed:US` | what decides about a move |
+//! | `learn=on`, `off` | refine what moves cost by what they take, or leave it as it is now |
 //! | `hysteresis_us.llc=OPEN[,CLOSE[,HOLD]]` | the gate before moves between LLCs of a node; what is left out stays |
 //! | `hysteresis_us.node=OPEN[,CLOSE[,HOLD]]` | likewise between nodes |
 

@@ -8,7 +8,7 @@
 //! 5. [`refill`]: a working set that has to follow, by size and distance.
 //! 6. [`memory`]: latency and bandwidth, node × node.
 //! 7. [`estimate`]: samples → a figure and its spread; [`table`]: figures → a table; [`store`]:
-//!    where it lies.
+//!    where it lies; [`learned`]: what the scheduler keeps beside it.
 //!
 //! Each step works on threads pinned to the CPUs that it measures, and disturbs no others.
 //! A figure whose spread exceeds [`estimate::SPREAD_MAX`] is not believed: the default stays.
@@ -22,6 +22,7 @@ pub mod defaults;
 pub mod estimate;
 pub mod fixed;
 pub mod handoff;
+pub mod learned;
 pub mod machine;
 pub mod memory;
 pub mod os;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! Where tables lie: one file per machine in the state directory, written in one step.
 
+use super::learned::LearnedTable;
 use super::machine::Machine;
 use super::table::{TABLE_BYTES_MAX, Table};
 use anyhow::{Result, anyhow, bail};
@@ -45,6 +46,11 @@ pub fn path(dir: &Path, machine: &Machine) -> PathBuf {
     dir.join(format!("measured-{}.toml", machine.fingerprint()))
 }
 
+/// The file beside it with what was learned on `machine`.
+pub fn learned_path(dir: &Path, machine: &Machine) -> PathBuf {
+    dir.join(format!("learned-{}.toml", machine.fingerprint()))
+}
+
 /// Write `text` to `path` in one step: who reads it sees the old content or the new. A pipe or a
 /// device is written to and not replaced.
 ///
@@ -83,10 +89,24 @@ fn write_then_rename(new: &Path, path: &Path, text: &str) -> io::Result<()> {
 /// # Errors
 /// One sentence, when the file cannot be read or its table is refused.
 pub fn read(dir: &Path, here: &Machine) -> Result<Option<Table>> {
-    let path = path(dir, here);
+    let parse = |(text, name): (String, String)| Table::parse(&text, &name, here);
+    text_of(&path(dir, here))?.map(parse).transpose()
+}
+
+/// What was learned on the machine `here` and kept in `dir`; `None` when nothing was.
+///
+/// # Errors
+/// As [`read`].
+pub fn read_learned(dir: &Path, here: &Machine) -> Result<Option<LearnedTable>> {
+    let parse = |(text, name): (String, String)| LearnedTable::parse(&text, &name, here);
+    text_of(&learned_path(dir, here))?.map(parse).transpose()
+}
+
+/// The text of the file `path` and its name for messages; `None` when there is no such file.
+fn text_of(path: &Path) -> Result<Option<(String, String)>> {
     let name = path.display().to_string();
     let mut bytes = Vec::new();
-    let read = File::open(&path)
+    let read = File::open(path)
         .and_then(|file| file.take(TABLE_BYTES_MAX as u64 + 1).read_to_end(&mut bytes));
     match read {
         Ok(_) => {}
@@ -96,7 +116,7 @@ pub fn read(dir: &Path, here: &Machine) -> Result<Option<Table>> {
     let text = String::from_utf8(bytes).map_err(|err| {
         anyhow!("{name}: byte {} is no UTF-8, expected text", err.utf8_error().valid_up_to())
     })?;
-    Table::parse(&text, &name, here).map(Some)
+    Ok(Some((text, name)))
 }
 
 #[cfg(test)]

@@ -268,30 +268,7 @@ impl Table {
     /// # Errors
     /// When a number does not fit into TOML; none that is measured does.
     pub fn to_toml(&self) -> Result<String> {
-        let toml::Value::Table(root) = toml::Value::try_from(self)? else {
-            bail!("a table became something else");
-        };
-        let is_rows = |value: &toml::Value| {
-            value.as_array().is_some_and(|list| list.first().is_some_and(toml::Value::is_table))
-        };
-        let mut text = String::new();
-        let line = |text: &mut String, key: &str, value: &toml::Value| {
-            let _ = writeln!(text, "{key} = {value}");
-        };
-        for (key, value) in root.iter().filter(|(_, v)| !v.is_table() && !is_rows(v)) {
-            line(&mut text, key, value);
-        }
-        for (key, section) in root.iter().filter_map(|(key, v)| Some((key, v.as_table()?))) {
-            let _ = writeln!(text, "\n[{key}]");
-            section.iter().for_each(|(key, value)| line(&mut text, key, value));
-        }
-        for (key, rows) in root.iter().filter(|(_, v)| is_rows(v)) {
-            for row in rows.as_array().into_iter().flatten().filter_map(toml::Value::as_table) {
-                let _ = writeln!(text, "\n[[{key}]]");
-                row.iter().for_each(|(key, value)| line(&mut text, key, value));
-            }
-        }
-        Ok(text)
+        one_line_toml(self)
     }
 
     /// Read a table's `text` for the machine `here`; `name` is what errors call the file.
@@ -303,7 +280,8 @@ impl Table {
         if text.len() > TABLE_BYTES_MAX {
             bail!("{name}: larger than {TABLE_BYTES_MAX} bytes, expected a measured table");
         }
-        let table: Table = toml::from_str(text).map_err(|err| bad_toml(text, name, &err))?;
+        let table: Table =
+            toml::from_str(text).map_err(|err| bad_toml(text, name, &err, "a measured table"))?;
         if table.version != VERSION {
             bail!("{name}: version is {}, expected {VERSION}", table.version);
         }
@@ -317,16 +295,7 @@ impl Table {
     /// What the types do not promise: ranges, lengths, rows that are there once.
     fn check(&self) -> std::result::Result<(), String> {
         for (cell_name, cell) in self.cells() {
-            if !(0.0..=VALUE_MAX).contains(&cell.value) {
-                return Err(format!(
-                    "{cell_name}: value is {}, expected 0 to {VALUE_MAX}",
-                    cell.value
-                ));
-            }
-            if !(0.0..=SPREAD_MAX).contains(&cell.spread) {
-                return Err(format!("{cell_name}: spread is {}, expected 0 to 1e6", cell.spread));
-            }
-            check_text(&cell_name, "date", &cell.date)?;
+            check_cell(&cell_name, cell)?;
         }
         check_text("table", "date", &self.date)?;
         let Coherence { confidence, dirty_extra_ns, because, .. } = &self.coherence;
@@ -359,6 +328,17 @@ impl Table {
     }
 }
 
+/// The ranges of a figure that messages call `name`.
+pub(super) fn check_cell(name: &str, cell: &Cell) -> std::result::Result<(), String> {
+    if !(0.0..=VALUE_MAX).contains(&cell.value) {
+        return Err(format!("{name}: value is {}, expected 0 to {VALUE_MAX}", cell.value));
+    }
+    if !(0.0..=SPREAD_MAX).contains(&cell.spread) {
+        return Err(format!("{name}: spread is {}, expected 0 to 1e6", cell.spread));
+    }
+    check_text(name, "date", &cell.date)
+}
+
 fn check_text(place: &str, key: &str, text: &str) -> std::result::Result<(), String> {
     if text.len() > TEXT_MAX || text.contains(char::is_control) {
         return Err(format!("{place}: {key} is not one line of at most {TEXT_MAX} bytes"));
@@ -367,11 +347,44 @@ fn check_text(place: &str, key: &str, text: &str) -> std::result::Result<(), Str
 }
 
 /// A refusal of the TOML reader as one line: its own message spans several.
-fn bad_toml(text: &str, name: &str, err: &toml::de::Error) -> anyhow::Error {
+pub(super) fn bad_toml(
+    text: &str,
+    name: &str,
+    err: &toml::de::Error,
+    expected: &str,
+) -> anyhow::Error {
     let at = err.span().map_or(0, |span| span.start);
     let line = text.bytes().take(at).filter(|&byte| byte == b'\n').count() + 1;
     let plain = |c: char| if c.is_control() { ' ' } else { c };
     let message = err.message().lines().collect::<Vec<_>>().join(", ");
     let message: String = message.chars().take(300).map(plain).collect();
-    anyhow!("{name}: line {line}: {message}, expected a measured table")
+    anyhow!("{name}: line {line}: {message}, expected {expected}")
+}
+
+/// `table` as TOML, one line a figure.
+pub(super) fn one_line_toml(table: &impl Serialize) -> Result<String> {
+    let toml::Value::Table(root) = toml::Value::try_from(table)? else {
+        bail!("a table became something else");
+    };
+    let is_rows = |value: &toml::Value| {
+        value.as_array().is_some_and(|list| list.first().is_some_and(toml::Value::is_table))
+    };
+    let mut text = String::new();
+    let line = |text: &mut String, key: &str, value: &toml::Value| {
+        let _ = writeln!(text, "{key} = {value}");
+    };
+    for (key, value) in root.iter().filter(|(_, v)| !v.is_table() && !is_rows(v)) {
+        line(&mut text, key, value);
+    }
+    for (key, section) in root.iter().filter_map(|(key, v)| Some((key, v.as_table()?))) {
+        let _ = writeln!(text, "\n[{key}]");
+        section.iter().for_each(|(key, value)| line(&mut text, key, value));
+    }
+    for (key, rows) in root.iter().filter(|(_, v)| is_rows(v)) {
+        for row in rows.as_array().into_iter().flatten().filter_map(toml::Value::as_table) {
+            let _ = writeln!(text, "\n[[{key}]]");
+            row.iter().for_each(|(key, value)| line(&mut text, key, value));
+        }
+    }
+    Ok(text)
 }

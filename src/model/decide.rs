@@ -24,6 +24,7 @@
 //! | P, the penalty | (hop + refill + remote) × price, the price only on a cost | [`penalty`] |
 //! | verdict | ΔL > P, or what replaces it | [`worth`] |
 //! | hysteresis | two thresholds and a hold time | [`Gate`] |
+//! | delays | eight buckets to the octave | [`delay_bucket`] |
 
 use crate::model::Hysteresis;
 use crate::model::warmth::DECAY_LEN;
@@ -194,6 +195,13 @@ impl Gate {
         }
         self.since_ns.is_some_and(|since| now.saturating_sub(since) >= hold)
     }
+}
+
+/// The bucket that counts a delay: the last of 128 that does not begin after it, where eight
+/// equal ones make an octave and the first octave is that of 64 to 127 ns.
+pub fn delay_bucket(ns: u64) -> u32 {
+    let begins = |bucket: u32| (64 << (bucket / 8)) + u64::from(bucket % 8) * (8 << (bucket / 8));
+    (1..128).take_while(|&bucket| begins(bucket) <= ns).last().unwrap_or(0)
 }
 
 /// Running average over bursts, in ns: a quarter for the newest.

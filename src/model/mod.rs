@@ -5,7 +5,7 @@
 //!   defaults ─┐
 //!   file ─────┼─► PenaltyTable ──┬─► PenaltyMatrix   hop, refill, remote for every pair
 //!   measure ──┘   (per level,    │   (penalty)
-//!                  provenance)   └─► DecayTable      how warmth fades
+//!   learned ──────► provenance)   └─► DecayTable      how warmth fades
 //!                                    (warmth)
 //!                 Hysteresis per level               how long an imbalance has to last
 //! ```
@@ -13,6 +13,7 @@
 //! - [`penalty`]: the table of costs with the origin of each number, and the matrix made from it;
 //! - [`mod@file`]: the penalty file;
 //! - [`mod@from_measured`]: the table of costs from the measured figures;
+//! - [`learn`]: the fixed costs refined by what moves took while the scheduler ran;
 //! - [`warmth`]: the decay of warm cache lines while others run;
 //! - [`hysteresis`]: two thresholds and a hold time per level;
 //! - [`decide`]: the formulas of `src/bpf/decide.h` a second time, to be tested against.
@@ -24,10 +25,12 @@ pub mod decide;
 pub mod file;
 pub mod from_measured;
 pub mod hysteresis;
+pub mod learn;
 pub mod penalty;
 pub mod warmth;
 
 pub use from_measured::from_measured;
 pub use hysteresis::Hysteresis;
+pub use learn::Learned;
 pub use penalty::{PenaltyMatrix, PenaltyTable, Provenance};
 pub use warmth::DecayTable;

@@ -4,6 +4,7 @@
 
 use super::Policy;
 use crate::model::decide::Migrate;
+use crate::model::learn::LearnedHop;
 use crate::model::penalty::Cell;
 use crate::topology::{Level, Topology};
 use crate::units::Ns;
@@ -24,6 +25,26 @@ impl Sourced {
     }
 }
 
+/// What a number that was learned rests on.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct LearnedView {
+    /// The number that it began with.
+    pub base_us: f64,
+    /// Moves that were timed.
+    pub samples: u64,
+    /// `(median − p10) / p10` of the moves behind the last step.
+    pub spread: f64,
+    /// When the last step was made, UTC.
+    pub date: String,
+}
+
+impl LearnedView {
+    fn new(learned: &LearnedHop) -> LearnedView {
+        let LearnedHop { base, samples, spread, date, .. } = learned.clone();
+        LearnedView { base_us: base.as_us(), samples, spread, date }
+    }
+}
+
 /// What a move across one level takes, and the gate before it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct LevelView {
@@ -31,6 +52,8 @@ pub struct LevelView {
     pub level: String,
     /// Fixed cost of the class; single pairs may have their own.
     pub hop_us: Sourced,
+    /// What was learned about it, if anything was.
+    pub learned: Option<LearnedView>,
     /// Factor on the time to load warm lines again, as given.
     pub refill: Sourced,
     /// The factor in force: a farther level is never cheaper than a nearer one.
@@ -69,8 +92,10 @@ pub struct PolicyView {
     pub max_turns: u32,
     /// What all pay for each nanosecond that the mover pays.
     pub others_pay: Sourced,
-    /// Where the penalty table comes from: "default" or a file.
+    /// Where the penalty table comes from: "default", "measure" or a file.
     pub penalty: String,
+    /// "on" when it is refined by what moves take.
+    pub learn: String,
     /// By level, nearest first.
     pub levels: Vec<LevelView>,
     /// How cache lines become warm and fade.
@@ -95,6 +120,11 @@ pub fn migrate_text(migrate: Migrate, fixed: Ns) -> String {
     }
 }
 
+/// `--learn` as the flag takes it.
+pub fn on_off(on: bool) -> &'static str {
+    if on { "on" } else { "off" }
+}
+
 impl PolicyView {
     /// The view of `policy`, in force as `version` on `topo`.
     pub fn new(policy: &Policy, topo: &Topology, version: u64) -> PolicyView {
@@ -113,6 +143,7 @@ impl PolicyView {
                 from: table.others_pay.from.to_string(),
             },
             penalty: policy.source.clone(),
+            learn: on_off(policy.learn).into(),
             levels: Level::ALL.iter().map(|&level| level_view(policy, level)).collect(),
             warmth: WarmthView {
                 fill_pct: Sourced::new(&warmth.fill_share, |share| share.as_f64() * 100.0),
@@ -136,6 +167,7 @@ fn level_view(policy: &Policy, level: Level) -> LevelView {
     LevelView {
         level: level.name().into(),
         hop_us: Sourced::new(&class.hop, Ns::as_us),
+        learned: policy.learned.hops[level.index()].as_ref().map(LearnedView::new),
         refill: Sourced::new(&class.refill, |factor| factor.as_f64()),
         refill_in_force: policy.matrix.refill[level.index()].as_f64(),
         open_us: gate.open.as_us(),

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! The policy in force, as text.
 
-use crate::policy::view::{PolicyView, Sourced};
+use crate::policy::view::{LevelView, PolicyView, Sourced};
 use std::fmt::Write;
 
 /// Most LLCs whose matrix is shown in full; beyond, the classes have to do.
@@ -29,6 +29,7 @@ pub fn policy_page(view: &PolicyView) -> String {
     let _ = writeln!(out, "  turns       at most {} are counted in a gain", view.max_turns);
     let _ = writeln!(out, "  others pay  {}", sourced(&view.others_pay, ""));
     let _ = writeln!(out, "  penalty     {}", view.penalty);
+    let _ = writeln!(out, "  learn       {}", view.learn);
     let warmth = &view.warmth;
     let _ = writeln!(
         out,
@@ -54,6 +55,7 @@ pub fn policy_page(view: &PolicyView) -> String {
             trimmed(level.hold_us)
         );
     }
+    view.levels.iter().for_each(|level| learned(&mut out, level));
     if view.hop_us.len() <= MATRIX_LLCS {
         matrix(&mut out, "hop in force, us, from LLC (row) to LLC", &view.hop_us);
     }
@@ -68,6 +70,20 @@ pub fn policy_page(view: &PolicyView) -> String {
         let _ = writeln!(out, "  note: {note}");
     }
     out
+}
+
+/// What a learned price rests on.
+fn learned(out: &mut String, level: &LevelView) {
+    let Some(learned) = &level.learned else { return };
+    let _ = writeln!(
+        out,
+        "  {} began with {} us; learned from {} moves, spread {:.2}, at {}",
+        level.level,
+        trimmed(learned.base_us),
+        learned.samples,
+        learned.spread,
+        learned.date
+    );
 }
 
 fn matrix(out: &mut String, title: &str, rows: &[Vec<f64>]) {
@@ -101,6 +117,7 @@ mod tests {
             "at most 4",
             "others pay  3 (default)",
             "penalty     default",
+            "learn       on",
             "fill 25 % (default), 340 ns (default) per KiB",
             "25 (default)       1.6 (default)  2000,500,4000",
             "     0        0       10       25       25",

@@ -20,14 +20,6 @@ try() {
 # busybox has a setpriv of its own, which cannot do this.
 as_user() { /usr/local/bin/setpriv --reuid 1000 --regid 1000 --clear-groups "$@"; }
 
-await_state() {
-    tries=300
-    while [ "$(scx_state)" != "$1" ] && [ "$tries" -gt 0 ]; do
-        sleep 0.1
-        tries=$((tries - 1))
-    done
-}
-
 sleep 2
 try nobody scx_toll get
 start_toll 60 >/tmp/report

@@ -13,6 +13,6 @@ cat /tmp/err
 echo "== table"
 cat /tmp/out
 echo "== schedule"
-start_toll 120 -v --penalty measure >/tmp/report 2>/tmp/log
+start_toll 120 -v >/tmp/report 2>/tmp/log
 stop_toll 2>/dev/null
 grep -E 'costs of moves|class' /tmp/log

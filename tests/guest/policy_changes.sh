@@ -26,7 +26,7 @@ echo "== kernel"
 echo "nohz_full=$(cat /sys/devices/system/cpu/nohz_full)"
 sleep 2
 export TOLL_CHECK_POLICY="$1"
-start_toll 60 --json --slice-us 1000 >/tmp/report
+start_toll 60 --json --learn off --slice-us 1000 >/tmp/report
 tollwork hogs --n 12 --seconds 300 --start-on 0-1 >/tmp/hogs &
 hogs=$!
 sleep 1

@@ -15,7 +15,7 @@ show() {
 }
 
 sleep 1
-start_toll 120 --penalty "$1" >/tmp/report
+start_toll 120 --learn off --penalty "$1" >/tmp/report
 show 1
 cd "$(dirname "$2")" || fail "no folder of $2"
 scx_toll set "penalty=$(basename "$2")" || fail "scx_toll set: $?"

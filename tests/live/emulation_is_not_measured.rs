@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! In an emulated machine there is nothing to measure: it is recognised, the defaults are kept,
-//! and `--penalty measure` schedules with them.
+//! and the scheduler, which asks for measured ones unless told otherwise, says so and takes them.
 
 use crate::vm::Vm;
 

@@ -3,8 +3,11 @@
 //! machines through `tools/vm`; see [`vm`] for what happens where none can run.
 #![allow(clippy::expect_used, clippy::unwrap_used, clippy::panic)]
 
+#[path = "../measured_tables/mod.rs"]
+mod measured_tables;
 mod vm;
 
+mod a_made_up_machine_gets_its_recorded_table;
 mod affinity_and_weights_hold;
 mod an_error_exit_gives_the_machine_back;
 mod bad_machines_are_refused;
@@ -12,6 +15,7 @@ mod books_balance_after_a_storm;
 mod counters_agree_with_the_tracepoint;
 mod emulation_is_not_measured;
 mod flags_change_what_happens;
+mod learning_recovers_a_wrong_table;
 mod moves_follow_the_price;
 mod oldest_and_newest_kernel;
 mod only_root_controls_and_no_end_leaves_it_stuck;

@@ -31,14 +31,8 @@ fn numbers(row: &Value) -> Vec<u64> {
     row.as_array().expect("a row").iter().map(|n| n.as_u64().expect("a number")).collect()
 }
 
-/// Compare the half `half` of the map with the model of `text`.
-fn compare(ran: &Ran, half: u64, text: &str) {
-    let topo = Topology::synthetic(2, 4, 2).unwrap();
-    let model = PenaltyMatrix::new(&file::parse(text, "p.toml", &topo).unwrap(), &topo);
-    let line = ran.section(&format!("map {half}")).lines().next().expect("a line");
-    let entry: Value = serde_json::from_str(line).expect("JSON");
-    let policy = &entry["formatted"]["value"];
-    assert_eq!(policy["version"], if half == 1 { 1 } else { 2 });
+/// Compare `policy`, as bpftool prints it, with `model`, for a machine of eight LLCs.
+pub fn compare_policy(policy: &Value, model: &PenaltyMatrix) {
     for from in 0..128 {
         let row = numbers(&policy["hop_ns"][from as usize]);
         for to in 0..128 {
@@ -58,6 +52,17 @@ fn compare(ran: &Ran, half: u64, text: &str) {
         assert_eq!(refill, u64::from(model.refill[level.index()].raw()));
     }
     assert_eq!(policy["price_q10"], model.price.raw());
+}
+
+/// Compare the half `half` of the map with the model of `text`.
+fn compare(ran: &Ran, half: u64, text: &str) {
+    let topo = Topology::synthetic(2, 4, 2).unwrap();
+    let model = PenaltyMatrix::new(&file::parse(text, "p.toml", &topo).unwrap(), &topo);
+    let line = ran.section(&format!("map {half}")).lines().next().expect("a line");
+    let entry: Value = serde_json::from_str(line).expect("JSON");
+    let policy = &entry["formatted"]["value"];
+    assert_eq!(policy["version"], if half == 1 { 1 } else { 2 });
+    compare_policy(policy, &model);
 
     let view = ran.json(&format!("get {half}"), "policy");
     for (row, shown) in model.hop.iter().zip(view["hop_us"].as_array().expect("rows")) {

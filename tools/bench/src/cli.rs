@@ -39,6 +39,8 @@ pub enum Command {
     Storm(StormArgs),
     /// Workers that count; fails if one made no progress in the last second
     Count(CountArgs),
+    /// Hogs that swing between two sets of CPUs, and sleepers that get out of their way
+    Swing(SwingArgs),
     /// Requests to a Unix socket as fast as they are answered, and clients that hang
     Requests(RequestsArgs),
     /// A scenario of the lab: what a load costs under this scheduler, as one line of JSON
@@ -112,6 +114,26 @@ pub struct CountArgs {
     /// Number of workers
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=MAX_TASKS))]
     pub n: u64,
+}
+
+/// Arguments of `swing`.
+#[derive(Args, Debug)]
+pub struct SwingArgs {
+    /// Seconds to run
+    #[arg(long, value_name = "S", value_parser = parse_seconds)]
+    pub seconds: Duration,
+    /// Where the hogs begin
+    #[arg(long, value_name = "CPULIST", value_parser = parse_cpus)]
+    pub between: Box<CpuSet>,
+    /// Where they go then
+    #[arg(long, value_name = "CPULIST", value_parser = parse_cpus)]
+    pub and: Box<CpuSet>,
+    /// Seconds between two swings
+    #[arg(long, value_name = "S", default_value = "0.015", value_parser = parse_seconds)]
+    pub every: Duration,
+    /// Number of sleepers
+    #[arg(long, value_name = "N", default_value_t = 16, value_parser = clap::value_parser!(u64).range(1..=MAX_TASKS))]
+    pub sleepers: u64,
 }
 
 /// Arguments of `requests`.
@@ -209,6 +231,7 @@ mod tests {
             "tollwork hogs --n 1 --seconds 1 --start-on 3-1",
             "tollwork mixed --seconds 1 --scale -2",
             "tollwork count --seconds 1",
+            "tollwork swing --seconds 1 --between 0",
         ] {
             assert!(Cli::try_parse_from(line.split(' ')).is_err(), "{line}");
         }

@@ -8,6 +8,7 @@
 //! | [`demo`] | a light mixed load plus crowds that must spread |
 //! | [`storm`] | everything that changes a task, at random |
 //! | [`count`] | workers whose progress is checked |
+//! | [`swing`] | hogs that swing between two sets of CPUs, and sleepers in their way |
 //! | [`requests`] | requests to a socket, as fast as they are answered |
 //!
 //! [`crew`] holds the hogs that [`hogs`] and [`demo`] release, [`spread`] the pure calculation of
@@ -21,6 +22,7 @@ pub mod mixed;
 pub mod requests;
 pub mod spread;
 pub mod storm;
+pub mod swing;
 
 use anyhow::Result;
 
@@ -62,6 +64,7 @@ pub fn run(command: &Command) -> Result<Outcome> {
         Command::Demo(args) => demo::run(args),
         Command::Storm(args) => storm::run(args),
         Command::Count(args) => count::run(args),
+        Command::Swing(args) => swing::run(args),
         Command::Requests(args) => requests::run(args),
         Command::Lab(args) => {
             let found = lab::run(args)?;
