@@ -37,6 +37,14 @@ mod host {
         pub safe fn toll_host_expect_turn(avg_run: u64, run: u64, slice: u64) -> u64;
         pub safe fn toll_host_expect_stay(avg_run: u64, run: u64) -> u64;
         pub safe fn toll_host_delay_bucket(ns: u64) -> u32;
+        pub safe fn toll_host_vtime(used: u64, weight: u64) -> u64;
+        pub safe fn toll_host_weight_usable(weight: u64, sum: u64, nr_cpus: u32) -> u64;
+        pub safe fn toll_host_own_wait(wait: u64, sum: u64, nr: u64, weight: u64) -> u64;
+        pub safe fn toll_host_turn(slice: u64, least: u64, nr_waiting: u64, nr_cpus: u32) -> u64;
+        pub safe fn toll_host_group_part(share: u64, weight: u64, inner: u64) -> u64;
+        pub safe fn toll_host_due(fair: u64, sum: u64, used: u64, most: u64) -> u64;
+        pub safe fn toll_host_mend(lag: i64, due: u64) -> u32;
+        pub safe fn toll_host_refilled(budget: i64, quota: u64, burst: u64, periods: u64) -> i64;
         pub safe fn toll_host_limit(which: u32) -> u64;
     }
 }
@@ -132,6 +140,46 @@ pub fn delay_bucket(ns: u64) -> u32 {
     host::toll_host_delay_bucket(ns)
 }
 
+/// `toll_vtime()`: virtual time of run time.
+pub fn vtime(used_ns: u64, weight_q10: u64) -> u64 {
+    host::toll_host_vtime(used_ns, weight_q10)
+}
+
+/// `toll_weight_usable()`: the weight that counts on so many CPUs.
+pub fn weight_usable(weight_q10: u64, sum_q10: u64, nr_cpus: u32) -> u64 {
+    host::toll_host_weight_usable(weight_q10, sum_q10, nr_cpus)
+}
+
+/// `toll_own_wait()`: the wait of a task of this weight.
+pub fn own_wait(wait_ns: u64, sum_q10: u64, nr: u64, weight_q10: u64) -> u64 {
+    host::toll_host_own_wait(wait_ns, sum_q10, nr, weight_q10)
+}
+
+/// `toll_turn()`: length of a turn.
+pub fn turn(slice_ns: u64, least_ns: u64, nr_waiting: u64, nr_cpus: u32) -> u64 {
+    host::toll_host_turn(slice_ns, least_ns, nr_waiting, nr_cpus)
+}
+
+/// `toll_group_part()`: part of a group's share.
+pub fn group_part(share_q10: u64, weight: u64, inner: u64) -> u64 {
+    host::toll_host_group_part(share_q10, weight, inner)
+}
+
+/// `toll_due()`: run time due to a group.
+pub fn due(fair_q10: u64, sum_q10: u64, used_ns: u64, most_ns: u64) -> u64 {
+    host::toll_host_due(fair_q10, sum_q10, used_ns, most_ns)
+}
+
+/// `toll_mend()`: correction of a group's share, Q10.
+pub fn mend(lag_ns: i64, due_ns: u64) -> u32 {
+    host::toll_host_mend(lag_ns, due_ns)
+}
+
+/// `toll_refilled()`: budget of a limit after so many periods.
+pub fn refilled(budget_ns: i64, quota_ns: u64, burst_ns: u64, nr_periods: u64) -> i64 {
+    host::toll_host_refilled(budget_ns, quota_ns, burst_ns, nr_periods)
+}
+
 /// A number of `intf.h` or `decide.h` that the pure half states too, in the order of
 /// `toll_host_limit()`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -145,6 +193,8 @@ pub enum Limit {
     FactorMax,
     Q10One,
     GateStaleNs,
+    WeightOne,
+    ShareMax,
     LevelCore,
     LevelLlc,
     LevelNode,

@@ -21,7 +21,9 @@ use anyhow::{Result, anyhow};
 use learning::Learning;
 use libbpf_rs::{Link, OpenObject, ProgramInput};
 use log::{info, warn};
-use scx_utils::{UserExitInfo, scx_ops_attach, scx_ops_load, scx_ops_open, uei_exited, uei_report};
+use scx_utils::{
+    UserExitInfo, compat, scx_ops_attach, scx_ops_load, scx_ops_open, uei_exited, uei_report,
+};
 use serde::Serialize;
 use std::io::Write;
 use std::mem::MaybeUninit;
@@ -149,6 +151,7 @@ impl<'obj> Scheduler<'obj> {
             None => (make_policy(config, &topo)?, 0),
         };
         open.struct_ops.toll_ops_mut().exit_dump_len = config.exit_dump_len;
+        fit_cgroups(open.struct_ops.toll_ops_mut());
         let rodata = open
             .maps
             .rodata_data
@@ -331,9 +334,30 @@ fn policy_version<'a>(bss: &'a mut Option<&mut types::bss>) -> Result<&'a Atomic
     Ok(unsafe { AtomicU64::from_ptr(&raw mut bss.toll_policy_version) })
 }
 
+/// Leave out what this kernel does not tell a scheduler of cgroups, and say so.
+fn fit_cgroups(ops: &mut types::sched_ext_ops) {
+    let known = |field| compat::struct_has_field("sched_ext_ops", field).unwrap_or(false);
+    if !known("cgroup_init") {
+        warn!(
+            "this kernel schedules without cgroups (CONFIG_EXT_GROUP_SCHED is not set): cpu.weight and cpu.max have no effect"
+        );
+        ops.cgroup_init = std::ptr::null_mut();
+        ops.cgroup_exit = std::ptr::null_mut();
+        ops.cgroup_move = std::ptr::null_mut();
+        ops.cgroup_set_weight = std::ptr::null_mut();
+        ops.cgroup_set_bandwidth = std::ptr::null_mut();
+    } else if !known("cgroup_set_bandwidth") {
+        warn!(
+            "this kernel does not tell a scheduler about cpu.max (6.17 and later do): limits of cgroups are not enforced"
+        );
+        ops.cgroup_set_bandwidth = std::ptr::null_mut();
+    }
+}
+
 /// The machine as constants of the BPF object.
 fn set_machine(rodata: &mut types::rodata, topo: &Topology) {
     let no_llc = types::toll_limits::TOLL_MAX_LLCS.0 as u16;
+    rodata.toll_tgid = std::process::id() as i32;
     rodata.toll_nr_llcs = topo.llcs.len() as u32;
     rodata.toll_nr_cpu_ids = topo.nr_cpu_ids() as u32;
     // A task that may use all CPUs has all possible ones in its mask, offline ones too.

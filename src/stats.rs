@@ -75,6 +75,10 @@ pub struct Counters {
     pub wait_ns: u64,
     /// … over so many turns.
     pub waits: u64,
+    /// Running tasks that were made to yield to a waking one.
+    pub preempts: u64,
+    /// Tasks left to the CPU of a waker that was about to sleep.
+    pub handoffs: u64,
     /// Looks at the policy that were checked; only where a test asks for it.
     pub policy_checked: u64,
     /// … that saw a mixture of two policies.
@@ -136,6 +140,8 @@ impl Counters {
         self.pinned += cpu.nr_pinned;
         self.wait_ns += cpu.wait_ns;
         self.waits += cpu.nr_waits;
+        self.preempts += cpu.nr_preempts;
+        self.handoffs += cpu.nr_handoffs;
         self.policy_checked += cpu.nr_checked;
         self.policy_mixed += cpu.nr_mixed;
         for kind in 0..NR_ASKING {
@@ -159,6 +165,8 @@ impl Counters {
         delta.pinned = delta.pinned.saturating_sub(before.pinned);
         delta.wait_ns = delta.wait_ns.saturating_sub(before.wait_ns);
         delta.waits = delta.waits.saturating_sub(before.waits);
+        delta.preempts = delta.preempts.saturating_sub(before.preempts);
+        delta.handoffs = delta.handoffs.saturating_sub(before.handoffs);
         delta.policy_checked = delta.policy_checked.saturating_sub(before.policy_checked);
         delta.policy_mixed = delta.policy_mixed.saturating_sub(before.policy_mixed);
         for kind in 0..NR_ASKING {

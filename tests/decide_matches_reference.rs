@@ -9,7 +9,7 @@ mod decide_inputs;
 use decide_inputs::{any_i64, any_u32, any_u64};
 use proptest::prelude::*;
 use scx_toll::ffi::{self, Limit};
-use scx_toll::model::decide::{self as reference, GATE_STALE, Migrate};
+use scx_toll::model::decide::{self as reference, GATE_STALE, Migrate, SHARE_MAX, WEIGHT_ONE};
 use scx_toll::model::{Hysteresis, learn, warmth};
 use scx_toll::topology::Level;
 use scx_toll::units::{FACTOR_MAX, MAX_CPUS, MAX_LLCS, MAX_NODES, Ns, Q10_ONE};
@@ -147,6 +147,39 @@ proptest! {
         );
         prop_assert_eq!(ffi::expect_stay(avg, run), reference::expect_stay(avg, run));
     }
+
+    #[test]
+    fn weights(used in any_u64(), weight in any_u64(), sum in any_u64(), nr_cpus in any_u32()) {
+        prop_assert_eq!(ffi::vtime(used, weight), reference::vtime(used, weight));
+        prop_assert_eq!(
+            ffi::weight_usable(weight, sum, nr_cpus),
+            reference::weight_usable(weight, sum, nr_cpus)
+        );
+    }
+
+    #[test]
+    fn own_wait(wait in any_u64(), sum in any_u64(), nr in any_u64(), weight in any_u64()) {
+        prop_assert_eq!(
+            ffi::own_wait(wait, sum, nr, weight),
+            reference::own_wait(wait, sum, nr, weight)
+        );
+    }
+
+    #[test]
+    fn turn(slice in any_u64(), least in any_u64(), nr in any_u64(), cpus in any_u32()) {
+        prop_assert_eq!(
+            ffi::turn(slice, least, nr, cpus),
+            reference::turn(slice, least, nr, cpus)
+        );
+    }
+
+    #[test]
+    fn groups(a in any_u64(), b in any_u64(), c in any_u64(), d in any_u64(), lag in any_i64()) {
+        prop_assert_eq!(ffi::group_part(a, b, c), reference::group_part(a, b, c));
+        prop_assert_eq!(ffi::due(a, b, c, d), reference::due(a, b, c, d));
+        prop_assert_eq!(ffi::mend(lag, a), reference::mend(lag, a));
+        prop_assert_eq!(ffi::refilled(lag, a, b, c), reference::refilled(lag, a, b, c));
+    }
 }
 
 /// One look at an imbalance: how much later than the last, and how large the gain is.
@@ -234,6 +267,8 @@ fn the_numbers_of_the_headers_are_stated_once_more_without_error() {
         (Limit::FactorMax, u64::from(FACTOR_MAX)),
         (Limit::Q10One, u64::from(Q10_ONE)),
         (Limit::GateStaleNs, GATE_STALE.get()),
+        (Limit::WeightOne, WEIGHT_ONE),
+        (Limit::ShareMax, SHARE_MAX),
         (Limit::LevelCore, Level::Core as u64),
         (Limit::LevelLlc, Level::Llc as u64),
         (Limit::LevelNode, Level::Node as u64),

@@ -52,27 +52,21 @@ static __always_inline void note_kind(struct toll_task *t, u32 kind, u32 from, u
 	t->kind = to != from || t->ran_llc == from ? kind : TOLL_KIND_OTHER;
 }
 
-/*
- * Slices by which a vtime may be ahead of the clock. A task of the least weight
- * would be 100 ahead after one turn, and among a few dozen tasks wait for half
- * a minute: below an eighth of the default weight, shares are not exact.
- */
-#define TOLL_MAX_LEAD 8ULL
-
 /* Take @t out of the account of the queue it was counted in, if any. */
 static __always_inline void queue_del(struct toll_task *t)
 {
 	struct toll_llc *llc;
+	u32 from;
 
-	if (t->queued_llc == TOLL_NO_LLC)
+	from = __sync_lock_test_and_set(&t->queued_llc, TOLL_NO_LLC);
+	if (from == TOLL_NO_LLC)
 		return;
-	llc = llc_of(t->queued_llc);
+	llc = llc_of(from);
 	if (llc) {
 		__sync_fetch_and_sub(&llc->queued_ns, t->queued_ns);
 		if (t->queued_shared)
 			__sync_fetch_and_sub(&llc->nr_queued, 1);
 	}
-	t->queued_llc = TOLL_NO_LLC;
 	t->queued_ns = 0;
 	t->queued_shared = 0;
 }
@@ -86,24 +80,25 @@ static __always_inline void queue_add(struct toll_task *t, u32 llc_id, u64 expec
 	llc = llc_of(llc_id);
 	if (!llc)
 		return;
-	t->queued_llc = llc_id;
 	t->queued_ns = expect_ns;
 	t->queued_shared = shared;
 	__sync_fetch_and_add(&llc->queued_ns, expect_ns);
 	if (shared)
 		__sync_fetch_and_add(&llc->nr_queued, 1);
+	/* Last: the timer may take it out again (pass.bpf.h), and only what was put in. */
+	WRITE_ONCE(t->queued_llc, llc_id);
 }
 
 /*
  * Return true if @llc may have an idle CPU: one that runs none of our tasks.
  * nr_idle alone would miss those that went idle while the kernel bypassed us,
  * as it does while a scheduler is attached; nr_running also counts a CPU that
- * is between two tasks, or that a real-time task has. So a claim may fail, and
- * every caller has an answer for that.
+ * is between two tasks. So a claim may fail, and every caller has an answer
+ * for that.
  */
 static __always_inline bool may_have_idle(struct toll_llc *llc)
 {
-	return READ_ONCE(llc->nr_idle) || READ_ONCE(llc->nr_running) < llc->nr_cpus;
+	return READ_ONCE(llc->nr_idle) || READ_ONCE(llc->nr_running) < llc_capacity(llc);
 }
 
 /*
@@ -123,9 +118,14 @@ __noinline u64 toll_wait_in(u32 llc_id, u64 extra_ns, bool idle_unusable,
 	struct toll_llc *llc = llc_of(llc_id);
 	struct toll_running r;
 	u64 nr;
+	u32 cpus;
 
 	if (!pol || !llc || (!idle_unusable && may_have_idle(llc)))
 		return 0;
+	cpus = llc_capacity(llc);
+	/* With all its CPUs taken by real-time tasks nobody knows for how long. */
+	if (!cpus)
+		return TOLL_NS_MAX;
 	nr = READ_ONCE(llc->nr_running);
 	r.end_sum_ns = READ_ONCE(llc->end_sum_ns);
 	r.nr = READ_ONCE(llc->nr_running);
@@ -133,68 +133,32 @@ __noinline u64 toll_wait_in(u32 llc_id, u64 extra_ns, bool idle_unusable,
 		r.nr = nr;
 	r.now_ns = scx_bpf_now();
 	r.slice_ns = pol->slice_ns;
-	return toll_wait(READ_ONCE(llc->queued_ns) + extra_ns, toll_running_need(&r), llc->nr_cpus);
-}
-
-/* Move the task's place on the virtual clock to @llc_id; its lag stays what it was. */
-static __always_inline void vtime_rebase(struct task_struct *p, struct toll_task *t, u32 llc_id)
-{
-	struct toll_llc *from, *to;
-
-	if (t->llc == llc_id)
-		return;
-	from = llc_of(t->llc);
-	to = llc_of(llc_id);
-	if (from && to)
-		scx_bpf_task_set_dsq_vtime(p, READ_ONCE(to->vtime_now) + p->scx.dsq_vtime -
-						      READ_ONCE(from->vtime_now));
-	t->llc = llc_id;
+	return toll_wait(READ_ONCE(llc->queued_ns) + extra_ns, toll_running_need(&r), cpus);
 }
 
 /*
- * Keep the task's vtime within one slice of the LLC's virtual clock: behind it,
- * so that a long sleep does not buy the CPU for long; ahead of it, in its own
- * weight and TOLL_MAX_LEAD slices at most, so that run time which nobody else
- * wanted is not held against it.
+ * W of LLC @llc_id for the task @t, by its weight among those there; @extra_ns
+ * as for toll_wait_in(), and its own weight, if it is not counted there yet.
  */
-static __always_inline void vtime_clamp(struct task_struct *p, struct toll_llc *llc,
-					const struct toll_policy *pol)
-{
-	u64 clock = READ_ONCE(llc->vtime_now), vtime = p->scx.dsq_vtime;
-	u64 least = clock - pol->slice_ns;
-	u64 most = clock + toll_min(scale_by_task_weight_inverse(p, pol->slice_ns),
-				    TOLL_MAX_LEAD * pol->slice_ns);
-
-	if (time_before(vtime, least))
-		scx_bpf_task_set_dsq_vtime(p, least);
-	else if (time_before(most, vtime))
-		scx_bpf_task_set_dsq_vtime(p, most);
-}
-
-/* Put the task on the clock of LLC @llc_id, with a vtime that it can be queued with. */
-static __always_inline void vtime_to_queue(struct task_struct *p, struct toll_task *t, u32 llc_id,
-					   const struct toll_policy *pol)
+__noinline u64 toll_wait_of(struct toll_task *t, u32 llc_id, u64 extra_ns, bool idle_unusable,
+			    const struct toll_policy *pol)
 {
 	struct toll_llc *llc = llc_of(llc_id);
+	u64 wait, sum, nr;
 
-	vtime_rebase(p, t, llc_id);
-	if (llc)
-		vtime_clamp(p, llc, pol);
-}
-
-/*
- * Let the LLC's virtual clock follow the furthest vtime that is served, by one
- * slice at most: the vtime of a task of little weight may lie far ahead, and
- * the clock must not carry all others there. Racy: a lost step is made up by
- * the next.
- */
-static __always_inline void vtime_advance(struct toll_llc *llc, u64 vtime,
-					  const struct toll_policy *pol)
-{
-	u64 clock = READ_ONCE(llc->vtime_now);
-
-	if (time_before(clock, vtime))
-		WRITE_ONCE(llc->vtime_now, clock + toll_min(vtime - clock, pol->slice_ns));
+	if (!t || !pol || !llc)
+		return 0;
+	wait = toll_wait_in(llc_id, extra_ns, idle_unusable, pol);
+	if (!wait || wait >= TOLL_NS_MAX)
+		return wait;
+	sum = READ_ONCE(llc->weight_q10);
+	nr = READ_ONCE(llc->nr_queued) + READ_ONCE(llc->nr_running);
+	if (extra_ns) {
+		nr++;
+		if (t->weight_llc != llc_id)
+			sum += t->weight_q10;
+	}
+	return toll_own_wait(wait, sum, nr, t->weight_q10);
 }
 
 /* Most warmth @p can have in @llc: its resident set or its CPU's share of the cache. */
@@ -281,8 +245,8 @@ static __always_inline void charge(struct task_struct *p, struct toll_task *t, u
 	if (!llc || !used)
 		return;
 	t->run_ns += used;
-	scx_bpf_task_set_dsq_vtime(p, p->scx.dsq_vtime + scale_by_task_weight_inverse(p, used));
-	vtime_clamp(p, llc, pol);
+	fair_charge(p, t, llc, used, pol);
+	group_charge(t, used);
 	home_add(t->home_llc, used, now);
 	busy = __sync_fetch_and_add(&llc->busy_ns, used) + used;
 	if (t->cap_at <= used) {
@@ -320,6 +284,26 @@ static __always_inline void run_extend(struct toll_cpu *cpu, struct toll_llc *ll
 		return;
 	__sync_fetch_and_add(&llc->end_sum_ns, end_at - cpu->end_at);
 	cpu->end_at = end_at;
+}
+
+/*
+ * A real-time or deadline task takes @cpu, or gives it back: the LLC has that
+ * much less to offer. Counted once each way.
+ */
+static __always_inline void taken_set(struct toll_cpu *cpu, u32 taken)
+{
+	struct toll_llc *llc;
+
+	if (cpu->taken == taken)
+		return;
+	llc = llc_of(cpu->llc);
+	if (!llc)
+		return;
+	cpu->taken = taken;
+	if (taken)
+		__sync_fetch_and_add(&llc->nr_taken, 1);
+	else
+		__sync_fetch_and_sub(&llc->nr_taken, 1);
 }
 
 /* @cpu goes idle or stops being it; counted once each way. */

@@ -21,6 +21,9 @@
  *   verdict             toll_worth()      dL > P, or what --migrate puts in its place
  *   hysteresis          toll_gate_pass()  two thresholds and a hold time
  *   delays              toll_delay_bucket()  where a histogram counts a time
+ *   virtual time        toll_vtime(), toll_weight_usable()
+ *   turn                toll_turn()       shorter when many wait
+ *   groups              toll_group_part(), toll_mend(), toll_refilled()
  */
 #ifndef TOLL_DECIDE_H
 #define TOLL_DECIDE_H
@@ -44,6 +47,9 @@ TOLL_FN u64 toll_clamp_factor(u64 factor)
 {
 	return toll_min(factor, TOLL_FACTOR_MAX);
 }
+
+/* Weights, Q10, and sums of weights stay below this where they are multiplied. */
+#define TOLL_SHARE_MAX (1ULL << 31)
 
 /* What the running tasks of an LLC still need, from sums that are kept in O(1). */
 struct toll_running {
@@ -281,6 +287,133 @@ TOLL_FN u32 toll_delay_bucket(u64 ns)
 	if (top >> octave >> 1 >= 8)
 		octave += 1;
 	return octave * 8 + (top >> octave) - 8;
+}
+
+/*
+ * Virtual time of @used_ns of run time at @weight_q10: the run time itself at
+ * TOLL_WEIGHT_ONE, more for a lighter task. No weight counts as the least one.
+ */
+TOLL_FN u64 toll_vtime(u64 used_ns, u64 weight_q10)
+{
+	return toll_clamp_ns(used_ns) * TOLL_WEIGHT_ONE / (weight_q10 ? weight_q10 : 1);
+}
+
+/*
+ * The weight that counts for a task of @weight_q10 among @sum_q10 in all on
+ * @nr_cpus CPUs. It can use one CPU at most; a weight that asks for more would
+ * leave its vtime ever further behind that of the others, so it counts as much
+ * as the others' weight per CPU that they are left with, and a quarter more, so
+ * that it stays a little behind and keeps its CPU.
+ */
+TOLL_FN u64 toll_weight_usable(u64 weight_q10, u64 sum_q10, u32 nr_cpus)
+{
+	u64 others, most;
+
+	if (nr_cpus < 2 || sum_q10 <= weight_q10)
+		return weight_q10;
+	others = sum_q10 - weight_q10;
+	most = others / (nr_cpus - 1);
+	most += most / 4;
+	return toll_min(weight_q10, most ? most : 1);
+}
+
+/*
+ * What a task of @weight_q10 waits where the average of the @nr tasks that
+ * weigh @sum_q10 together waits @wait_ns: a light one waits longer. At most 64
+ * times as long or as short.
+ */
+#define TOLL_OWN_MOST 64ULL
+
+TOLL_FN u64 toll_own_wait(u64 wait_ns, u64 sum_q10, u64 nr, u64 weight_q10)
+{
+	u64 weight = toll_min(weight_q10, TOLL_SHARE_MAX), mean;
+
+	nr = nr ? nr : 1;
+	mean = toll_min(sum_q10 / nr, TOLL_SHARE_MAX);
+	if (!weight || !mean)
+		return toll_clamp_ns(wait_ns);
+	mean = toll_min(mean * TOLL_Q10_ONE / weight, TOLL_OWN_MOST * TOLL_Q10_ONE);
+	if (mean < TOLL_Q10_ONE / TOLL_OWN_MOST)
+		mean = TOLL_Q10_ONE / TOLL_OWN_MOST;
+	return toll_clamp_ns(toll_clamp_ns(wait_ns) * mean / TOLL_Q10_ONE);
+}
+
+/*
+ * Length of a turn when @nr_waiting tasks wait for @nr_cpus CPUs: the whole
+ * slice while a round of turns takes no longer than TOLL_ROUND slices, less
+ * beyond, but never less than @least_ns. Short turns cost throughput, and what
+ * is short itself gets in by its deadline anyhow.
+ */
+#define TOLL_ROUND 4U
+
+TOLL_FN u64 toll_turn(u64 slice_ns, u64 least_ns, u64 nr_waiting, u32 nr_cpus)
+{
+	u64 cpus = nr_cpus ? nr_cpus : 1;
+	u64 slice = toll_clamp_ns(slice_ns);
+	u64 round = slice * TOLL_ROUND * toll_min(cpus, TOLL_MAX_CPUS);
+	u64 turn = round / (toll_min(nr_waiting, TOLL_FACTOR_MAX) + toll_min(cpus, TOLL_MAX_CPUS));
+
+	if (turn < toll_clamp_ns(least_ns))
+		turn = toll_clamp_ns(least_ns);
+	return toll_min(turn, slice);
+}
+
+/*
+ * What @weight gets of @share_q10, which all that weighs @inner in sum shares.
+ * Between 1 and TOLL_SHARE_MAX.
+ */
+TOLL_FN u64 toll_group_part(u64 share_q10, u64 weight, u64 inner)
+{
+	u64 part = toll_min(share_q10, TOLL_SHARE_MAX) * toll_min(weight, TOLL_SHARE_MAX) /
+		   (inner ? inner : 1);
+
+	part = toll_min(part, TOLL_SHARE_MAX);
+	return part ? part : 1;
+}
+
+/*
+ * Run time that is due to a group of weight @fair_q10 when @used_ns are used by
+ * all that weigh @sum_q10 together, but no more than it can use.
+ */
+TOLL_FN u64 toll_due(u64 fair_q10, u64 sum_q10, u64 used_ns, u64 most_ns)
+{
+	u64 due = toll_min(fair_q10, TOLL_FACTOR_MAX * 8ULL) * toll_clamp_ns(used_ns) /
+		  (sum_q10 ? sum_q10 : 1);
+
+	return toll_min(due, toll_clamp_ns(most_ns));
+}
+
+/*
+ * Factor on a group's share, Q10, that brings back what it is owed: @lag_ns
+ * over what it is due per TOLL_MEND_NS, @due_ns. Up to 8 and down to 1/8.
+ */
+#define TOLL_MEND_NS (50 * TOLL_MS)
+#define TOLL_MEND_MOST 8U
+
+TOLL_FN u32 toll_mend(s64 lag_ns, u64 due_ns)
+{
+	u64 lag = toll_clamp_ns(lag_ns < 0 ? -(u64)lag_ns : (u64)lag_ns);
+	u64 due = toll_clamp_ns(due_ns), extra;
+
+	if (!due)
+		due = 1;
+	extra = toll_min(lag * TOLL_Q10_ONE / due, (TOLL_MEND_MOST - 1) * TOLL_Q10_ONE);
+	if (lag_ns < 0)
+		return TOLL_Q10_ONE * TOLL_Q10_ONE / (TOLL_Q10_ONE + extra);
+	return TOLL_Q10_ONE + extra;
+}
+
+/* cpu.max: what is left at the end of @nr_periods more, debts included; savings only up to @burst_ns. */
+TOLL_FN s64 toll_refilled(s64 budget_ns, u64 quota_ns, u64 burst_ns, u64 nr_periods)
+{
+	s64 most = (s64)(toll_clamp_ns(quota_ns) + toll_clamp_ns(burst_ns));
+	s64 least = -(s64)TOLL_NS_MAX;
+	s64 left = budget_ns < least ? least : budget_ns;
+
+	if (left > most)
+		left = most;
+	left += (s64)(toll_clamp_ns(quota_ns) * toll_min(nr_periods, TOLL_FACTOR_MAX));
+	return left > most ? most : left;
 }
 
 #endif /* TOLL_DECIDE_H */

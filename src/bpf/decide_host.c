@@ -103,6 +103,46 @@ u32 toll_host_delay_bucket(u64 ns)
 	return toll_delay_bucket(ns);
 }
 
+u64 toll_host_vtime(u64 used_ns, u64 weight_q10)
+{
+	return toll_vtime(used_ns, weight_q10);
+}
+
+u64 toll_host_weight_usable(u64 weight_q10, u64 sum_q10, u32 nr_cpus)
+{
+	return toll_weight_usable(weight_q10, sum_q10, nr_cpus);
+}
+
+u64 toll_host_own_wait(u64 wait_ns, u64 sum_q10, u64 nr, u64 weight_q10)
+{
+	return toll_own_wait(wait_ns, sum_q10, nr, weight_q10);
+}
+
+u64 toll_host_turn(u64 slice_ns, u64 least_ns, u64 nr_waiting, u32 nr_cpus)
+{
+	return toll_turn(slice_ns, least_ns, nr_waiting, nr_cpus);
+}
+
+u64 toll_host_group_part(u64 share_q10, u64 weight, u64 inner)
+{
+	return toll_group_part(share_q10, weight, inner);
+}
+
+u64 toll_host_due(u64 fair_q10, u64 sum_q10, u64 used_ns, u64 most_ns)
+{
+	return toll_due(fair_q10, sum_q10, used_ns, most_ns);
+}
+
+u32 toll_host_mend(s64 lag_ns, u64 due_ns)
+{
+	return toll_mend(lag_ns, due_ns);
+}
+
+s64 toll_host_refilled(s64 budget_ns, u64 quota_ns, u64 burst_ns, u64 nr_periods)
+{
+	return toll_refilled(budget_ns, quota_ns, burst_ns, nr_periods);
+}
+
 /*
  * The bounds and numbers that src/units.rs, src/topology.rs and src/model/
  * need before any BPF object exists, for a test to compare. Order as in
@@ -119,6 +159,8 @@ u64 toll_host_limit(u32 which)
 		TOLL_FACTOR_MAX,
 		TOLL_Q10_ONE,
 		TOLL_GATE_STALE_NS,
+		TOLL_WEIGHT_ONE,
+		TOLL_SHARE_MAX,
 		TOLL_LEVEL_CORE,
 		TOLL_LEVEL_LLC,
 		TOLL_LEVEL_NODE,

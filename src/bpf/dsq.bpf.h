@@ -8,9 +8,11 @@
  *   +--------+--------+-----------------+
  *     type 1: the shared queue of an LLC, by LLC number
  *     type 2: the queue of a CPU, for tasks that cannot leave it
+ *     type 3: where tasks of a cgroup are parked that has used up its cpu.max,
+ *             by its slot; no CPU serves it
  *
- * Both are ordered by vtime on the virtual clock of the LLC, so their heads can
- * be compared. Bit 63 stays 0: it marks the kernel's own DSQs.
+ * The first two are ordered by virtual deadline on the clock of the LLC, so
+ * their heads can be compared. Bit 63 stays 0: it marks the kernel's own DSQs.
  */
 #ifndef TOLL_DSQ_BPF_H
 #define TOLL_DSQ_BPF_H
@@ -18,6 +20,7 @@
 enum toll_dsq_type {
 	TOLL_DSQ_LLC = 1,
 	TOLL_DSQ_CPU = 2,
+	TOLL_DSQ_PARKED = 3,
 };
 
 #define TOLL_DSQ_TYPE_SHIFT 32
@@ -35,15 +38,20 @@ static __always_inline u64 dsq_cpu(s32 cpu)
 	return (u64)TOLL_DSQ_CPU << TOLL_DSQ_TYPE_SHIFT | (u32)cpu;
 }
 
-/* vtime of the first task of @dsq; false when there is none. */
-static __always_inline bool dsq_head_vtime(u64 dsq, u64 *vtime)
+static __always_inline u64 dsq_parked(u32 group)
+{
+	return (u64)TOLL_DSQ_PARKED << TOLL_DSQ_TYPE_SHIFT | group;
+}
+
+/* Virtual deadline of the first task of @dsq; false when there is none. */
+static __always_inline bool dsq_head_deadline(u64 dsq, u64 *deadline)
 {
 	struct task_struct *p;
 
 	p = __COMPAT_scx_bpf_dsq_peek(dsq);
 	if (!p)
 		return false;
-	*vtime = p->scx.dsq_vtime;
+	*deadline = p->scx.dsq_vtime;
 	return true;
 }
 

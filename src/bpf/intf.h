@@ -34,6 +34,7 @@ enum toll_limits {
 	TOLL_MAX_NODES = 64,	/* a power of two */
 	TOLL_DECAY_LEN = 64,	/* entries of the warmth decay table; a power of two */
 	TOLL_NR_WARM = 2,	/* LLCs that a task remembers */
+	TOLL_MAX_GROUPS = 4096,	/* cgroups with a share of their own; a power of two */
 	/* Sizes of counter arrays: powers of two, so that an index is masked into bounds. */
 	TOLL_KIND_SLOTS = 4,
 	TOLL_LEVEL_SLOTS = 4,
@@ -47,6 +48,8 @@ enum toll_limits {
 #define TOLL_FACTOR_MAX (1U << 20)
 #define TOLL_Q10_ONE 1024U
 #define TOLL_MS 1000000ULL	/* ns in a millisecond */
+/* Weight of a task of nice 0 in the root cgroup, Q10: virtual time is run time at this weight. */
+#define TOLL_WEIGHT_ONE (100ULL * TOLL_Q10_ONE)
 
 /* How far apart two places are. Searches go outward in this order. */
 enum toll_level {
@@ -78,7 +81,7 @@ enum toll_kind {
  */
 enum toll_verdict {
 	TOLL_APPLIED = 0,	/* the gain exceeded the penalty, the move was made */
-	TOLL_APPLIED_AGED = 1,	/* waited beyond the age bound, moved whatever it cost */
+	TOLL_APPLIED_AGED = 1,	/* waited beyond the age bound, or its group got too little for long: moved whatever it cost */
 	TOLL_NOT_WORTH = 2,	/* refused: the gain does not exceed the penalty */
 	TOLL_HYSTERESIS = 3,	/* refused: it would pay, but not yet for long enough */
 	TOLL_AFFINITY = 4,	/* refused: no task there may run here */
@@ -109,7 +112,8 @@ struct toll_hysteresis {
  */
 struct toll_policy {
 	u64 version;		/* P  the version this half was written for */
-	u64 slice_ns;		/* P  length of one turn */
+	u64 slice_ns;		/* P  longest turn */
+	u64 least_slice_ns;	/* P  shortest turn, when many wait; <= slice_ns */
 	u64 age_ns;		/* P  wait after which a task is moved whatever it costs */
 	u64 fixed_ns;		/* P  penalty under TOLL_MIGRATE_FIXED */
 	u64 decay_step_ns;	/* P  busy time of others per entry of decay_q10; > 0 */
@@ -134,14 +138,17 @@ struct toll_llc {
 	u64 end_sum_ns;		/* L  sum of the expected ends of the running tasks (clock time) */
 	u64 nr_running;		/* L  how many run here */
 	u64 nr_idle;		/* L  CPUs here that are idle */
-	u64 vtime_now;		/* L  the LLC's virtual clock: the furthest vtime that ran */
+	u64 vtime_now;		/* L  the LLC's virtual clock: the furthest vtime that began a turn */
 	u64 busy_ns;		/* L  busy clock: CPU time used here since the start */
 	u64 looked_at;		/* L  when a tick last looked outward from here */
 	u64 wait_ns;		/* L  W, brought up to date when user space asks for it */
 	u64 share_kib;		/* -  cache per CPU of this LLC; set before load */
 	u32 nr_cpus;		/* -  set before load */
 	u32 node;		/* -  set before load */
-	u64 pad[5];
+	u64 weight_q10;		/* L  sum of the weights of the tasks that wait or run here */
+	u64 root_weight_q10;	/* L  ... of those in the root cgroup */
+	u64 nr_taken;		/* L  CPUs here that a real-time or deadline task has */
+	u64 pad[2];
 };
 
 /*
@@ -169,6 +176,9 @@ struct toll_cpu {
 	u32 llc;		/* -  set before load */
 	u32 idle;		/* C  1 while counted in the LLC's nr_idle */
 	u64 looked_again;	/* C  looks for a task that is not there yet, since one ran */
+	u64 deadline;		/* C  virtual deadline of the running task; vtime of its LLC */
+	u32 taken;		/* C  1 while a real-time or deadline task has it */
+	u32 handed;		/* C  1: a waker left a task in its local queue and may not have slept */
 	u64 nr_wakes;		/* C  tasks that became runnable */
 	u64 nr_births;		/* C  forked tasks that were placed */
 	u64 nr_births_away;	/* C  ... in another LLC than their parent */
@@ -182,7 +192,9 @@ struct toll_cpu {
 	u64 asked[TOLL_KIND_SLOTS][TOLL_LEVEL_SLOTS];			/* C */
 	u64 verdicts[TOLL_KIND_SLOTS][TOLL_LEVEL_SLOTS][TOLL_VERDICT_SLOTS];	/* C */
 	u64 landed[TOLL_KIND_SLOTS][TOLL_LEVEL_SLOTS];	/* C  really ran elsewhere */
-	u64 pad[3];
+	u64 nr_preempts;	/* C  running tasks that were made to yield to a waking one */
+	u64 nr_handoffs;	/* C  tasks left to the CPU of a waker about to sleep */
+	u64 pad[1];
 };
 
 /* Times from a wakeup to running, counted by toll_delay_bucket(). */
@@ -208,6 +220,14 @@ struct toll_task {
 	u64 cap_ns;		/* T  most warmth it can have, from resident set and LLC share */
 	u64 cap_at;		/* T  run time after which the resident set is read again */
 	u64 claimed_at;		/* T  when it was handed to an idle CPU; 0: not timed */
+	u64 vtime;		/* T  weighted run time, on the virtual clock of its LLC */
+	u64 deadline;		/* T  vtime by which its turn is due; orders the queues */
+	u64 turn_ns;		/* T  what is left of its turn */
+	u64 weight_q10;		/* T  what it added to its LLC's weight_q10 */
+	u32 weight_llc;		/* T  where it added it; TOLL_MAX_LLCS: nowhere */
+	u32 group;		/* T  its cgroup's slot */
+	u32 group_counted;	/* T  slot whose runnable weight it is in; TOLL_MAX_GROUPS: none */
+	u32 group_weight;	/* T  ... with this weight */
 	u32 queued_llc;		/* T  where it added it; TOLL_MAX_LLCS: nowhere */
 	u32 queued_shared;	/* T  1 if it is also counted in nr_queued */
 	u32 llc;		/* T  LLC whose virtual clock its vtime refers to */
@@ -220,8 +240,43 @@ struct toll_task {
 	struct toll_warm warm[TOLL_NR_WARM];	/* T  [0] the LLC where it ran last */
 };
 
+/*
+ * One cgroup with tasks or descendants of its own; slot 0 is the root. The
+ * timer's pass (pass.bpf.h) alone writes what is marked W.
+ */
+struct toll_group {
+	u64 runnable;		/* L  sum of the weights of its own runnable tasks */
+	u64 nr_runnable;	/* L  how many they are */
+	u64 used_ns;		/* L  CPU time its own tasks used since the start */
+	u64 share_q10;		/* W  weight that its tasks and children share, corrected */
+	u64 kids;		/* W  sum of the weights of its active children */
+	s64 budget_ns;		/* L  what cpu.max leaves it in this period; below 0: debt */
+	u64 quota_ns;		/* L  cpu.max: run time per period; 0: no limit */
+	u64 period_ns;		/* L  ... length of the period */
+	u64 burst_ns;		/* L  ... what may be saved up beyond the quota */
+	u64 period_at;		/* W  when the period began */
+	u64 used_seen_ns;	/* W  used_ns at the last pass */
+	u64 delta_ns;		/* W  used since the pass before */
+	u64 fair_q10;		/* W  weight of its own tasks at this pass, uncorrected */
+	s64 lag_ns;		/* W  what it was owed and did not get; negative: got too much */
+	u64 due_ns;		/* W  run time that is due to it per TOLL_MEND_NS */
+	u64 can_use_ns;		/* W  the most it could have used, when capped */
+	u64 kids_next;		/* W  kids as being summed */
+	u64 pass;		/* W  number of the pass that found it active */
+	u64 id;			/* L  the cgroup's id; 0: the slot is free */
+	u32 weight;		/* L  cpu.weight */
+	u32 parent;		/* -  slot */
+	u32 limit;		/* W  nearest slot, itself or above, with a quota; 0: none */
+	u32 capped;		/* W  1: it cannot use what it is owed */
+	u64 parked_at;		/* W  since when tasks of it are parked without pause; 0: none */
+	u32 may_move;		/* L  1: it is owed so much that one of its tasks moves whatever it costs */
+	u32 pad0;
+	u64 pad[1];
+};
+
 /* Whole cache lines, so that no CPU's or LLC's counters share one with its neighbour's. */
 _Static_assert(sizeof(struct toll_cpu) % 64 == 0, "pad struct toll_cpu to cache lines");
+_Static_assert(sizeof(struct toll_group) % 64 == 0, "pad struct toll_group to cache lines");
 _Static_assert(sizeof(struct toll_llc) % 64 == 0, "pad struct toll_llc to cache lines");
 /* Both compilers must agree on what goes through the maps. */
 _Static_assert(sizeof(struct toll_warm) == 24 && sizeof(struct toll_gate) == 16, "no hidden padding");

@@ -44,13 +44,17 @@
 #include "check.bpf.h"
 #include "dsq.bpf.h"
 #include "report.bpf.h"
+#include "fair.bpf.h"
+#include "cgroup.bpf.h"
 #include "home.bpf.h"
 #include "account.bpf.h"
 #include "learn.bpf.h"
 #include "move.bpf.h"
+#include "latency.bpf.h"
 #include "place.bpf.h"
 #include "push.bpf.h"
 #include "pull.bpf.h"
+#include "pass.bpf.h"
 
 char _license[] SEC("license") = "GPL";
 
@@ -62,15 +66,21 @@ s32 BPF_STRUCT_OPS(toll_select_cpu, struct task_struct *p, s32 prev_cpu, u64 wak
 	struct toll_cpu *me = this_cpu();
 	struct toll_task *t = task_of(p);
 	u32 from = cpu_llc(prev_cpu);
-	bool idle = true;
+	bool idle = true, handed = false;
 	s32 cpu;
 
 	if (!pol || !me || !t || from == TOLL_NO_LLC)
 		return prev_cpu;
-	if (wake_flags & SCX_WAKE_FORK)
+	if (group_throttled(p, t))
+		return prev_cpu;
+	if (wake_flags & SCX_WAKE_FORK) {
 		cpu = place_process(p, me, from);
-	else
-		cpu = place_homeward(p, t, me, from, pol);
+	} else {
+		cpu = handoff_cpu(p, me, from, wake_flags);
+		handed = cpu >= 0;
+		if (cpu < 0)
+			cpu = place_homeward(p, t, me, from, pol);
+	}
 	if (cpu < 0)
 		cpu = claim_home(p, me, TOLL_KIND_PLACE, prev_cpu, from);
 	if (cpu < 0) {
@@ -83,50 +93,62 @@ s32 BPF_STRUCT_OPS(toll_select_cpu, struct task_struct *p, s32 prev_cpu, u64 wak
 		return prev_cpu;
 	note_kind(t, TOLL_KIND_PLACE, from, cpu_llc(cpu));
 	if (idle) {
-		learn_begin(t, me, cpu_llc(cpu) == from, pol);
+		if (!handed)
+			learn_begin(t, me, cpu_llc(cpu) == from, pol);
 		place_on(p, t, cpu, pol);
 	}
 	return cpu;
 }
 
 /*
- * Queue a task that cannot leave its CPU: a kernel thread that wakes up goes
- * first, everything else by vtime.
+ * Queue a task that cannot leave its CPU. A kernel thread that wakes up goes
+ * first, and at once unless it has had more than its share; everything else
+ * goes by deadline.
  */
 static __always_inline void enqueue_pinned(struct task_struct *p, struct toll_task *t,
 					   struct toll_cpu *me, const struct toll_policy *pol,
 					   u64 enq_flags)
 {
 	s32 cpu = scx_bpf_task_cpu(p);
-	u32 llc = cpu_llc(cpu);
-	u64 turn = toll_expect_turn(t->avg_run_ns, t->run_ns, pol->slice_ns);
+	u32 llc_id = cpu_llc(cpu);
+	bool wakes = enq_flags & SCX_ENQ_WAKEUP;
+	struct toll_llc *llc = llc_of(llc_id);
 
 	t->kind = TOLL_KIND_OTHER;
-	queue_add(t, llc, turn, 0);
-	if ((p->flags & PF_KTHREAD) && (enq_flags & SCX_ENQ_WAKEUP)) {
-		scx_bpf_dsq_insert(p, SCX_DSQ_LOCAL_ON | (u64)cpu, pol->slice_ns, enq_flags);
+	vtime_to_queue(p, t, llc_id, pol);
+	turn_begin(p, t, llc_id, wakes, pol);
+	queue_add(t, llc_id, toll_expect_turn(t->avg_run_ns, t->run_ns, t->turn_ns), 0);
+	if ((p->flags & PF_KTHREAD) && wakes) {
+		if (llc && !time_before(READ_ONCE(llc->vtime_now), t->vtime))
+			enq_flags |= SCX_ENQ_PREEMPT;
+		scx_bpf_dsq_insert(p, SCX_DSQ_LOCAL_ON | (u64)cpu, t->turn_ns, enq_flags);
 		return;
 	}
 	me->nr_pinned++;
-	vtime_to_queue(p, t, llc, pol);
-	scx_bpf_dsq_insert_vtime(p, dsq_cpu(cpu), pol->slice_ns, p->scx.dsq_vtime, enq_flags);
+	scx_bpf_dsq_insert_vtime(p, dsq_cpu(cpu), t->turn_ns, t->deadline, enq_flags);
 	if (scx_bpf_test_and_clear_cpu_idle(cpu))
 		scx_bpf_kick_cpu(cpu, SCX_KICK_IDLE);
+	else if (wakes)
+		preempt_for(p, t, me, llc_id, cpu);
 }
 
 /* Carry out where push_choose() wants @p. */
 static __always_inline void enqueue_at(struct task_struct *p, struct toll_task *t,
-				       const struct toll_policy *pol, const struct target *where,
-				       u64 enq_flags)
+				       struct toll_cpu *me, const struct toll_policy *pol,
+				       const struct target *where, u64 enq_flags)
 {
-	u64 turn = toll_expect_turn(t->avg_run_ns, t->run_ns, pol->slice_ns);
+	bool wakes = enq_flags & SCX_ENQ_WAKEUP;
 	u32 from = cpu_llc(scx_bpf_task_cpu(p));
-	struct toll_llc *llc;
 	s32 cpu = where->cpu;
+	struct toll_llc *llc;
+	u64 turn;
 
 	/* Whoever takes it out of its own LLC's queue pulls it. */
 	note_kind(t, where->llc == from && where->cpu < 0 ? TOLL_KIND_PULL : TOLL_KIND_PUSH, from,
 		  where->llc);
+	vtime_to_queue(p, t, where->llc, pol);
+	turn_begin(p, t, where->llc, wakes, pol);
+	turn = toll_expect_turn(t->avg_run_ns, t->run_ns, t->turn_ns);
 	if (cpu < 0) {
 		/* Count it first and look for an idle CPU once more: see toll_update_idle(). */
 		queue_add(t, where->llc, turn, 1);
@@ -136,13 +158,23 @@ static __always_inline void enqueue_at(struct task_struct *p, struct toll_task *
 	}
 	if (cpu >= 0) {
 		queue_add(t, where->llc, turn, 0);
-		scx_bpf_dsq_insert(p, SCX_DSQ_LOCAL_ON | (u64)cpu, pol->slice_ns, enq_flags);
+		scx_bpf_dsq_insert(p, SCX_DSQ_LOCAL_ON | (u64)cpu, t->turn_ns, enq_flags);
 		scx_bpf_kick_cpu(cpu, SCX_KICK_IDLE);
 		return;
 	}
-	vtime_to_queue(p, t, where->llc, pol);
-	scx_bpf_dsq_insert_vtime(p, dsq_llc(where->llc), pol->slice_ns, p->scx.dsq_vtime,
-				 enq_flags);
+	scx_bpf_dsq_insert_vtime(p, dsq_llc(where->llc), t->turn_ns, t->deadline, enq_flags);
+	if (wakes)
+		preempt_for(p, t, me, where->llc, scx_bpf_task_cpu(p));
+}
+
+/* Park @p, whose group @slot has used up its limit, until the timer brings it back. */
+static __always_inline void park(struct task_struct *p, struct toll_task *t, u32 slot,
+				 const struct toll_policy *pol, u64 enq_flags)
+{
+	t->kind = TOLL_KIND_OTHER;
+	turn_begin(p, t, t->llc, false, pol);
+	weight_del(t);
+	scx_bpf_dsq_insert_vtime(p, dsq_parked(slot), t->turn_ns, t->deadline, enq_flags);
 }
 
 void BPF_STRUCT_OPS(toll_enqueue, struct task_struct *p, u64 enq_flags)
@@ -152,6 +184,7 @@ void BPF_STRUCT_OPS(toll_enqueue, struct task_struct *p, u64 enq_flags)
 	struct toll_task *t = task_of(p);
 	s32 cpu = scx_bpf_task_cpu(p);
 	struct target where;
+	u32 empty;
 
 	if (!pol || !me || !t || cpu_llc(cpu) == TOLL_NO_LLC) {
 		scx_bpf_dsq_insert(p, SCX_DSQ_LOCAL, SCX_SLICE_DFL, enq_flags);
@@ -161,48 +194,59 @@ void BPF_STRUCT_OPS(toll_enqueue, struct task_struct *p, u64 enq_flags)
 	land(t, me, cpu);
 	t->enqueued_at = scx_bpf_now();
 	t->claimed_at = 0;
+	empty = group_throttled(p, t);
+	if (empty) {
+		park(p, t, empty, pol, enq_flags);
+		return;
+	}
 	if (is_pinned(p)) {
 		enqueue_pinned(p, t, me, pol, enq_flags);
 		return;
 	}
 	push_choose(p, t, me, cpu, &where, pol);
-	enqueue_at(p, t, pol, &where, enq_flags);
+	enqueue_at(p, t, me, pol, &where, enq_flags);
 }
 
-/* vtime that @prev has reached by now, if it could go on running; false if it cannot. */
-static __always_inline bool prev_vtime(struct task_struct *prev, const struct toll_policy *pol,
-				       u64 *vtime)
+/*
+ * Set *@due to when the turn of @prev is due, if it could go on running; false
+ * if it cannot. A turn that is used up is followed by the next.
+ */
+static __always_inline bool prev_due(struct task_struct *prev, struct toll_task *t, s32 cpu,
+				     u64 *due, const struct toll_policy *pol)
 {
-	struct toll_task *t;
+	u32 llc_id = cpu_llc(cpu);
+	struct toll_llc *llc = llc_of(llc_id);
 
-	if (!prev || !(prev->scx.flags & SCX_TASK_QUEUED))
+	if (!prev || !t || !llc || !(prev->scx.flags & SCX_TASK_QUEUED))
 		return false;
-	t = task_of(prev);
-	if (t && t->on_cpu)
+	if (t->on_cpu)
 		charge(prev, t, scx_bpf_now(), pol);
-	*vtime = prev->scx.dsq_vtime;
-	return true;
+	turn_begin(prev, t, llc_id, false, pol);
+	*due = t->deadline;
+	return !group_throttled(prev, t);
 }
 
 void BPF_STRUCT_OPS(toll_dispatch, s32 cpu, struct task_struct *prev)
 {
 	const struct toll_policy *pol = policy();
+	struct toll_task *t = prev ? task_of(prev) : NULL;
 	struct toll_cpu *me = cpu_of(cpu);
 	u32 llc_id = cpu_llc(cpu);
 	struct toll_llc *llc;
-	u64 own_vtime = 0;
 	bool has_own;
+	u64 due = 0;
 
 	if (!pol || !me || llc_id == TOLL_NO_LLC)
 		return;
-	has_own = prev_vtime(prev, pol, &own_vtime);
-	if (pull_home(me, cpu, llc_id, has_own, own_vtime))
+	has_own = prev_due(prev, t, cpu, &due, pol);
+	if (pull_home(me, cpu, llc_id, has_own, due))
 		return;
-	if (has_own) {
-		scx_bpf_task_set_slice(prev, pol->slice_ns);
+	if (has_own && t) {
+		scx_bpf_task_set_slice(prev, t->turn_ns);
+		me->deadline = due;
 		llc = llc_of(llc_id);
 		if (llc)
-			vtime_advance(llc, own_vtime, pol);
+			vtime_advance(llc, t->vtime);
 		return;
 	}
 	if (pull_outward(me, cpu, llc_id, TOLL_LEVEL_LLC, pol))
@@ -226,6 +270,7 @@ void BPF_STRUCT_OPS(toll_runnable, struct task_struct *p, u64 enq_flags)
 		t->run_ns = 0;
 		me->nr_wakes++;
 	}
+	group_enter(p, t);
 }
 
 /* @p runs for the first time: its home is here, or that of the process whose memory it shares. */
@@ -266,7 +311,10 @@ void BPF_STRUCT_OPS(toll_running, struct task_struct *p)
 		t->enqueued_at = 0;
 	}
 	vtime_to_queue(p, t, llc_id, pol);
-	vtime_advance(llc, p->scx.dsq_vtime, pol);
+	vtime_advance(llc, t->vtime);
+	taken_set(on, 0);
+	on->deadline = t->deadline;
+	on->handed = 0;
 	warm_enter(t, llc_id, llc);
 	learn_end(t, cpu, llc_id);
 	land(t, on, cpu);
@@ -300,6 +348,8 @@ void BPF_STRUCT_OPS(toll_quiescent, struct task_struct *p, u64 deq_flags)
 	if (!t)
 		return;
 	queue_del(t);
+	weight_del(t);
+	group_leave(t);
 	t->enqueued_at = 0;
 	if (deq_flags & SCX_DEQ_SLEEP)
 		t->avg_run_ns = toll_average(t->avg_run_ns, t->run_ns);
@@ -321,6 +371,9 @@ void BPF_STRUCT_OPS(toll_tick, struct task_struct *p)
 		return;
 	if (me->end_at && time_after(now, me->end_at))
 		run_extend(me, llc, now + toll_expect_turn(t->avg_run_ns, t->run_ns, p->scx.slice));
+	if (group_throttled(p, t))
+		scx_bpf_task_set_slice(p, 0);
+	handoff_check(p, me);
 	look_outward(me, t->llc, now, pol);
 }
 
@@ -345,12 +398,25 @@ void BPF_STRUCT_OPS(toll_update_idle, s32 cpu, bool idle)
 }
 
 /*
- * A real-time or deadline task has taken the CPU: what was already handed to it
- * goes through enqueue() again, and may go elsewhere.
+ * A real-time or deadline task has taken the CPU: its LLC has one less, and what
+ * was already handed to it goes through enqueue() again, and may go elsewhere.
  */
 void BPF_STRUCT_OPS(toll_cpu_release, s32 cpu, struct scx_cpu_release_args *args)
 {
+	struct toll_cpu *c = cpu_of(cpu);
+
+	if (c)
+		taken_set(c, 1);
 	scx_bpf_reenqueue_local();
+}
+
+/* The CPU is ours again. */
+void BPF_STRUCT_OPS(toll_cpu_acquire, s32 cpu, struct scx_cpu_acquire_args *args)
+{
+	struct toll_cpu *c = cpu_of(cpu);
+
+	if (c)
+		taken_set(c, 0);
 }
 
 /*
@@ -384,6 +450,10 @@ s32 BPF_STRUCT_OPS_SLEEPABLE(toll_init_task, struct task_struct *p, struct scx_i
 	t->home_node = TOLL_NO_NODE;
 	t->home_llc = TOLL_NO_LLC;
 	t->kind = TOLL_KIND_OTHER;
+	t->weight_llc = TOLL_NO_LLC;
+	t->group_counted = TOLL_MAX_GROUPS;
+	if (bpf_core_field_exists(args->cgroup))
+		t->group = slot_of(cgroup_id(args->cgroup));
 	bpf_for(i, 0, TOLL_NR_WARM)
 		t->warm[i & (TOLL_NR_WARM - 1)].llc = TOLL_NO_LLC;
 	return 0;
@@ -401,7 +471,15 @@ void BPF_STRUCT_OPS(toll_enable, struct task_struct *p)
 	t->llc = llc_id;
 	llc = llc_of(llc_id);
 	if (llc)
-		scx_bpf_task_set_dsq_vtime(p, READ_ONCE(llc->vtime_now));
+		t->vtime = READ_ONCE(llc->vtime_now);
+}
+
+/* Take @t out of everything it is counted in. */
+static __always_inline void forget(struct toll_task *t)
+{
+	queue_del(t);
+	weight_del(t);
+	group_leave(t);
 }
 
 /* @p leaves for another class or for good: whatever it was counted in must not keep it. */
@@ -410,7 +488,7 @@ void BPF_STRUCT_OPS(toll_disable, struct task_struct *p)
 	struct toll_task *t = task_of(p);
 
 	if (t)
-		queue_del(t);
+		forget(t);
 }
 
 void BPF_STRUCT_OPS(toll_exit_task, struct task_struct *p, struct scx_exit_task_args *args)
@@ -418,7 +496,7 @@ void BPF_STRUCT_OPS(toll_exit_task, struct task_struct *p, struct scx_exit_task_
 	struct toll_task *t = task_of(p);
 
 	if (t)
-		queue_del(t);
+		forget(t);
 }
 
 /* The queue and the CPU mask of every LLC. */
@@ -480,7 +558,7 @@ s32 BPF_STRUCT_OPS_SLEEPABLE(toll_init)
 		/* As the kernel does: take all for idle, the busy ones will say so. */
 		idle_set(c, 1);
 	}
-	return 0;
+	return pass_start();
 }
 
 /* Bring every LLC's wait_ns up to date; run by user space before it reads them. */
@@ -532,13 +610,20 @@ SCX_OPS_DEFINE(toll_ops,
 	       .tick			= (void *)toll_tick,
 	       .update_idle		= (void *)toll_update_idle,
 	       .cpu_release		= (void *)toll_cpu_release,
+	       .cpu_acquire		= (void *)toll_cpu_acquire,
 	       .init_task		= (void *)toll_init_task,
 	       .exit_task		= (void *)toll_exit_task,
 	       .enable			= (void *)toll_enable,
 	       .disable			= (void *)toll_disable,
+	       .cgroup_init		= (void *)toll_cgroup_init,
+	       .cgroup_exit		= (void *)toll_cgroup_exit,
+	       .cgroup_move		= (void *)toll_cgroup_move,
+	       .cgroup_set_weight	= (void *)toll_cgroup_set_weight,
+	       .cgroup_set_bandwidth	= (void *)toll_cgroup_set_bandwidth,
 	       .init			= (void *)toll_init,
 	       .exit			= (void *)toll_exit,
 	       .dump			= (void *)toll_dump,
-	       .flags			= SCX_OPS_KEEP_BUILTIN_IDLE | SCX_OPS_ENQ_MIGRATION_DISABLED,
+	       .flags			= SCX_OPS_KEEP_BUILTIN_IDLE | SCX_OPS_ENQ_LAST |
+				  SCX_OPS_ENQ_MIGRATION_DISABLED,
 	       .timeout_ms		= 30000,
 	       .name			= "toll");

@@ -17,10 +17,14 @@
 static __always_inline void place_on(struct task_struct *p, struct toll_task *t, s32 cpu,
 				     const struct toll_policy *pol)
 {
+	u32 llc_id = cpu_llc(cpu);
+
 	born(t, cpu);
 	t->enqueued_at = scx_bpf_now();
-	queue_add(t, cpu_llc(cpu), toll_expect_turn(t->avg_run_ns, t->run_ns, pol->slice_ns), 0);
-	scx_bpf_dsq_insert(p, SCX_DSQ_LOCAL_ON | (u64)cpu, pol->slice_ns, 0);
+	vtime_to_queue(p, t, llc_id, pol);
+	turn_begin(p, t, llc_id, true, pol);
+	queue_add(t, llc_id, toll_expect_turn(t->avg_run_ns, t->run_ns, t->turn_ns), 0);
+	scx_bpf_dsq_insert(p, SCX_DSQ_LOCAL_ON | (u64)cpu, t->turn_ns, 0);
 }
 
 /*
@@ -178,7 +182,7 @@ static __always_inline s32 place_away(struct task_struct *p, struct toll_task *t
 	if (toll_nr_llcs < 2)
 		return -EBUSY;
 	/* No idle CPU of the LLC could be claimed, so if there is one it is not for this task. */
-	wait = toll_wait_in(from, toll_expect_turn(t->avg_run_ns, t->run_ns, pol->slice_ns), true,
+	wait = toll_wait_of(t, from, toll_expect_turn(t->avg_run_ns, t->run_ns, pol->slice_ns), true,
 			    pol);
 	if (ask_init(&a, t, from, wait, pol))
 		return -EBUSY;

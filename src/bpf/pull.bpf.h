@@ -3,7 +3,7 @@
  * pull.bpf.h - a CPU with nothing to run fetches a task (dispatch), and a busy
  * CPU wakes an idle one when a queue has come to pay (tick).
  *
- *   1. the own queues: the CPU's and the LLC's, by vtime
+ *   1. the own queues: the CPU's and the LLC's, by virtual deadline
  *   2. the task that ran until now, if nobody else wants the CPU
  *   3. the best-paying of the first few tasks of another LLC of the node
  *   4. likewise of another node, if the imbalance has lasted
@@ -34,7 +34,7 @@ struct pick {
 static __always_inline u32 judge_waiting(struct toll_task *t, u32 from, u32 to, struct ask *a,
 					 const struct toll_policy *pol)
 {
-	if (ask_init(a, t, from, toll_wait_in(from, 0, true, pol), pol))
+	if (ask_init(a, t, from, toll_wait_of(t, from, 0, true, pol), pol))
 		return TOLL_NOTHING;
 	if (waited_too_long(t, a->now, pol))
 		return TOLL_APPLIED_AGED;
@@ -145,28 +145,29 @@ static __always_inline bool pull_outward(struct toll_cpu *me, s32 cpu, u32 to, u
 }
 
 /*
- * Take the next task of the own queues, the earlier vtime first. @own_vtime is
- * that of the task that could go on running here: it is preferred to a later one.
+ * Take the next task of the own queues, the one due earlier first. @own_due is
+ * when the turn of the task is due that could go on running here: it is preferred
+ * to a later one.
  */
 static __always_inline bool pull_home(struct toll_cpu *me, s32 cpu, u32 llc_id, bool has_own,
-				      u64 own_vtime)
+				      u64 own_due)
 {
 	struct toll_llc *llc = llc_of(llc_id);
 	bool shared = llc && READ_ONCE(llc->nr_queued);
 	bool pinned = scx_bpf_dsq_nr_queued(dsq_cpu(cpu)) > 0;
-	u64 vtime_pinned = 0, vtime_shared = 0;
+	u64 due_pinned = 0, due_shared = 0;
 	bool got = false;
 
 	count_asked(me, TOLL_KIND_PULL, TOLL_LEVEL_CORE);
 	if (pinned && (shared || has_own))
-		pinned = dsq_head_vtime(dsq_cpu(cpu), &vtime_pinned);
+		pinned = dsq_head_deadline(dsq_cpu(cpu), &due_pinned);
 	if (shared && (pinned || has_own))
-		shared = dsq_head_vtime(dsq_llc(llc_id), &vtime_shared);
-	if (has_own && pinned && time_before(own_vtime, vtime_pinned))
+		shared = dsq_head_deadline(dsq_llc(llc_id), &due_shared);
+	if (has_own && pinned && time_before(own_due, due_pinned))
 		pinned = false;
-	if (has_own && shared && time_before(own_vtime, vtime_shared))
+	if (has_own && shared && time_before(own_due, due_shared))
 		shared = false;
-	if (pinned && shared && time_before(vtime_shared, vtime_pinned))
+	if (pinned && shared && time_before(due_shared, due_pinned))
 		got = scx_bpf_dsq_move_to_local(dsq_llc(llc_id), 0);
 	if (!got && pinned)
 		got = scx_bpf_dsq_move_to_local(dsq_cpu(cpu), 0);
@@ -201,7 +202,7 @@ static __always_inline s32 find_idle_from_tick(struct task_struct *p, u32 to)
 		if (cpu_llc(cpu) != to || !bpf_cpumask_test_cpu(cpu, p->cpus_ptr))
 			continue;
 		c = cpu_of(cpu);
-		if (c && !READ_ONCE(c->end_at)) {
+		if (c && !READ_ONCE(c->end_at) && !READ_ONCE(c->taken)) {
 			scx_bpf_test_and_clear_cpu_idle(cpu);
 			return cpu;
 		}

@@ -7,7 +7,9 @@
  *   2. another LLC of the node where it would wait less, if dL > P;
  *      also one that is busy, only less so
  *   3. an LLC of another node, likewise, if the imbalance has lasted
- *   4. the own LLC's queue
+ *   4. likewise whatever it costs, a task whose group has long got less than
+ *      its share: no weight helps it where the others crowd too
+ *   5. the own LLC's queue
  *
  * All figures are read from the live counters at this instant.
  */
@@ -39,7 +41,7 @@ static __always_inline bool push_outward(struct task_struct *p, struct toll_task
 		if (!asked)
 			count_asked(me, TOLL_KIND_PUSH, level);
 		asked = true;
-		wait = toll_wait_in(to, a->turn_ns, false, pol);
+		wait = toll_wait_of(t, to, a->turn_ns, false, pol);
 		if (wait >= least)
 			continue;
 		if (!may_use(p, to)) {
@@ -58,7 +60,7 @@ static __always_inline bool push_outward(struct task_struct *p, struct toll_task
 
 		/* The wait of 0 was that of an idle CPU: without it the sum is another. */
 		if (!least && cpu < 0) {
-			least = toll_wait_in(best, a->turn_ns, true, pol);
+			least = toll_wait_of(t, best, a->turn_ns, true, pol);
 			if (worth_moving(a, t, best, least, pol) != TOLL_APPLIED)
 				verdict = TOLL_RACED;
 		}
@@ -67,8 +69,16 @@ static __always_inline bool push_outward(struct task_struct *p, struct toll_task
 			where->cpu = cpu;
 		}
 	}
+	if (verdict != TOLL_APPLIED && best != TOLL_NO_LLC && least < a->wait_from_ns &&
+	    pol->migrate == TOLL_MIGRATE_TOLL && group_owed(t)) {
+		/* The way back must not look like the way home. */
+		t->home_node = llc_node(best);
+		t->home_llc = best;
+		where->llc = best;
+		verdict = TOLL_APPLIED_AGED;
+	}
 	count_verdict(me, TOLL_KIND_PUSH, level, verdict);
-	return verdict == TOLL_APPLIED;
+	return is_applied(verdict);
 }
 
 /* Choose where @p, enqueued on @cpu of LLC @from, is to wait. */
@@ -84,7 +94,7 @@ static __always_inline void push_choose(struct task_struct *p, struct toll_task 
 	where->cpu = claim_home(p, me, TOLL_KIND_PUSH, cpu, from);
 	if (where->cpu >= 0 || toll_nr_llcs < 2)
 		return;
-	wait = toll_wait_in(from, toll_expect_turn(t->avg_run_ns, t->run_ns, pol->slice_ns), true,
+	wait = toll_wait_of(t, from, toll_expect_turn(t->avg_run_ns, t->run_ns, pol->slice_ns), true,
 			    pol);
 	if (!wait || ask_init(&a, t, from, wait, pol))
 		return;

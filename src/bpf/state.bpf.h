@@ -28,6 +28,9 @@ const volatile bool toll_check_policy = false;
 const volatile bool toll_inject = false;
 const volatile u64 toll_inject_ns[TOLL_NR_DISTANCES];
 
+/* This program itself: no limit of a cgroup holds it up. */
+const volatile s32 toll_tgid;
+
 const volatile struct toll_names toll_names;	/* for its BTF only */
 
 /* Bumped by the policy writer after it has written half version % 2. */
@@ -88,6 +91,22 @@ struct {
 	__type(value, struct toll_task);
 } toll_tasks SEC(".maps");
 
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, TOLL_MAX_GROUPS);
+	__type(key, u32);
+	__type(value, struct toll_group);
+} toll_groups SEC(".maps");
+
+/* Slot of each cgroup, by its id. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 4 * TOLL_MAX_GROUPS);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, u64);
+	__type(value, u32);
+} toll_group_slots SEC(".maps");
+
 /*
  * The policy in force. A callback calls this once and hands the pointer on, so
  * that no decision mixes two versions. The pointer is good until the RCU read
@@ -123,6 +142,12 @@ static __always_inline struct toll_cpu *this_cpu(void)
 static __always_inline struct toll_task *task_of(struct task_struct *p)
 {
 	return bpf_task_storage_get(&toll_tasks, p, 0, 0);
+}
+
+/* The cgroup in @slot; slot 0 is the root. */
+static __always_inline struct toll_group *group_of(u32 slot)
+{
+	return bpf_map_lookup_elem(&toll_groups, &slot);
 }
 
 /* LLC of @cpu; TOLL_NO_LLC for a CPU that was offline at the start. */

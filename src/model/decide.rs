@@ -25,6 +25,10 @@
 //! | verdict | ΔL > P, or what replaces it | [`worth`] |
 //! | hysteresis | two thresholds and a hold time | [`Gate`] |
 //! | delays | eight buckets to the octave | [`delay_bucket`] |
+//! | virtual time | run time / weight, of which no more counts than one CPU | [`vtime`], [`weight_usable`] |
+//! | own wait | W × mean weight / own weight | [`own_wait`] |
+//! | turn | four slices over those who want a CPU, within bounds | [`turn`] |
+//! | groups | parts of shares, what is due, its correction, limits | [`group_part`], [`due`], [`mend`], [`refilled`] |
 
 use crate::model::Hysteresis;
 use crate::model::warmth::DECAY_LEN;
@@ -33,6 +37,12 @@ use crate::units::{FACTOR_MAX, MAX_CPUS, Ns, Q10_ONE};
 /// How much longer than its hold time an imbalance may go unseen before it is taken for a new
 /// one, as `TOLL_GATE_STALE_NS` in `decide.h`.
 pub const GATE_STALE: Ns = Ns::from_ms(50);
+
+/// Weight at which virtual time is run time, as `TOLL_WEIGHT_ONE`.
+pub const WEIGHT_ONE: u64 = 100 * Q10_ONE as u64;
+
+/// Bound on a weight or a sum of weights where they are multiplied, as `TOLL_SHARE_MAX`.
+pub const SHARE_MAX: u64 = 1 << 31;
 
 const ONE: i128 = Q10_ONE as i128;
 const THOUSAND: i128 = 1000;
@@ -223,4 +233,78 @@ pub fn expect_turn(avg_run_ns: u64, run_ns: u64, slice_ns: u64) -> u64 {
 /// used when that is more.
 pub fn expect_stay(avg_run_ns: u64, run_ns: u64) -> u64 {
     unsigned(time(avg_run_ns.max(run_ns)))
+}
+
+/// A weight, bounded.
+fn bounded_weight(raw: u64) -> i128 {
+    i128::from(raw.min(SHARE_MAX))
+}
+
+/// Virtual time of `used_ns` of run time, in ns: the run time itself at [`WEIGHT_ONE`]. A weight
+/// of 0 counts as 1.
+pub fn vtime(used_ns: u64, weight_q10: u64) -> u64 {
+    unsigned(time(used_ns) * i128::from(WEIGHT_ONE) / i128::from(weight_q10.max(1)))
+}
+
+/// The weight that counts for a task among `sum_q10` on `nr_cpus` CPUs: no more than five quarters
+/// of what the others weigh per CPU that the task leaves them (at least 1). Alone, or on one CPU, its own.
+pub fn weight_usable(weight_q10: u64, sum_q10: u64, nr_cpus: u32) -> u64 {
+    match sum_q10.checked_sub(weight_q10) {
+        Some(others) if others > 0 && nr_cpus > 1 => {
+            let each = others / u64::from(nr_cpus - 1);
+            weight_q10.min((each + each / 4).max(1))
+        }
+        _ => weight_q10,
+    }
+}
+
+/// The wait of a task where `nr` tasks (at least 1) weigh `sum_q10` and wait `wait_ns` on average:
+/// times the mean weight over its own, from a 64th to 64 times; the average where a weight is 0.
+pub fn own_wait(wait_ns: u64, sum_q10: u64, nr: u64, weight_q10: u64) -> u64 {
+    let mean = bounded_weight(sum_q10 / nr.max(1));
+    if mean == 0 || weight_q10 == 0 {
+        return unsigned(time(wait_ns));
+    }
+    let ratio = (mean * ONE / bounded_weight(weight_q10)).clamp(ONE / 64, ONE * 64);
+    unsigned((time(wait_ns) * ratio / ONE).min(time(u64::MAX)))
+}
+
+/// Length of a turn in ns: four slices shared by those who wait and those who run, but at most one
+/// slice and at least `least_ns`, where the slice is the stronger bound. No CPU counts as one.
+pub fn turn(slice_ns: u64, least_ns: u64, nr_waiting: u64, nr_cpus: u32) -> u64 {
+    let cpus = i128::from(nr_cpus.clamp(1, MAX_CPUS as u32));
+    let waiting = i128::from(nr_waiting.min(u64::from(FACTOR_MAX)));
+    let each = 4 * time(slice_ns) * cpus / (waiting + cpus);
+    unsigned(each.max(time(least_ns)).min(time(slice_ns)))
+}
+
+/// What `weight` gets of `share_q10`, which all that weighs `inner` (at least 1) shares: from 1 to
+/// [`SHARE_MAX`].
+pub fn group_part(share_q10: u64, weight: u64, inner: u64) -> u64 {
+    let part = bounded_weight(share_q10) * bounded_weight(weight) / i128::from(inner.max(1));
+    unsigned(part.clamp(1, bounded_weight(u64::MAX)))
+}
+
+/// Run time due to `fair_q10` (at most 8 × [`FACTOR_MAX`]) of `sum_q10` (at least 1) when
+/// `used_ns` are used by all, at most `most_ns`.
+pub fn due(fair_q10: u64, sum_q10: u64, used_ns: u64, most_ns: u64) -> u64 {
+    let fair = i128::from(fair_q10.min(8 * u64::from(FACTOR_MAX)));
+    unsigned((fair * time(used_ns) / i128::from(sum_q10.max(1))).min(time(most_ns)))
+}
+
+/// The correction of a share, Q10: 1 + lag / due up to 8, or for a negative lag one over that.
+pub fn mend(lag_ns: i64, due_ns: u64) -> u32 {
+    let most = 7 * ONE;
+    let extra = (time(lag_ns.unsigned_abs()) * ONE / time(due_ns).max(1)).min(most);
+    let factor = if lag_ns < 0 { ONE * ONE / (ONE + extra) } else { ONE + extra };
+    u32::try_from(factor).unwrap_or(u32::MAX)
+}
+
+/// The budget of a limit after `nr_periods` (at most [`FACTOR_MAX`]) more, in ns: a quota for each,
+/// never more than one quota and the burst.
+pub fn refilled(budget_ns: i64, quota_ns: u64, burst_ns: u64, nr_periods: u64) -> i64 {
+    let most = time(quota_ns) + time(burst_ns);
+    let left = i128::from(budget_ns).clamp(-time(u64::MAX), most);
+    let periods = i128::from(nr_periods.min(u64::from(FACTOR_MAX)));
+    signed((left + time(quota_ns) * periods).min(most))
 }

@@ -101,12 +101,14 @@ pub fn exit_report(counters: &Counters, llcs: &[LlcSnapshot]) -> String {
     let mut out = String::from("scx_toll: report\n");
     let _ = writeln!(
         out,
-        "  {} wakeups, {} turns, mean wait {}, {} turns in a CPU's own queue, {} kicks",
+        "  {} wakeups, {} turns, mean wait {}, {} turns in a CPU's own queue, {} kicks, {} preemptions, {} hand-offs",
         counters.wakes,
         counters.waits,
         time(counters.mean_wait_ns()),
         counters.pinned,
-        counters.kicks
+        counters.kicks,
+        counters.preempts,
+        counters.handoffs
     );
     let _ = writeln!(
         out,

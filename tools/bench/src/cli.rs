@@ -41,6 +41,8 @@ pub enum Command {
     Count(CountArgs),
     /// Hogs that swing between two sets of CPUs, and sleepers that get out of their way
     Swing(SwingArgs),
+    /// A task that sleeps for a fixed period beside hogs: how late it runs after each
+    Sleeper(SleeperArgs),
     /// Requests to a Unix socket as fast as they are answered, and clients that hang
     Requests(RequestsArgs),
     /// A scenario of the lab: what a load costs under this scheduler, as one line of JSON
@@ -134,6 +136,23 @@ pub struct SwingArgs {
     /// Number of sleepers
     #[arg(long, value_name = "N", default_value_t = 16, value_parser = clap::value_parser!(u64).range(1..=MAX_TASKS))]
     pub sleepers: u64,
+}
+
+/// Arguments of `sleeper`.
+#[derive(Args, Debug)]
+pub struct SleeperArgs {
+    /// Seconds to run
+    #[arg(long, value_name = "S", value_parser = parse_seconds)]
+    pub seconds: Duration,
+    /// Number of hogs
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(0..=MAX_TASKS))]
+    pub hogs: u64,
+    /// Microseconds from one wakeup to the next
+    #[arg(long, value_name = "US", default_value_t = 1000, value_parser = clap::value_parser!(u64).range(10..=10_000_000))]
+    pub period_us: u64,
+    /// CPU time in microseconds that it uses each time
+    #[arg(long, value_name = "US", default_value_t = 50)]
+    pub burn_us: u64,
 }
 
 /// Arguments of `requests`.

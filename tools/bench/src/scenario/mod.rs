@@ -9,6 +9,7 @@
 //! | [`storm`] | everything that changes a task, at random |
 //! | [`count`] | workers whose progress is checked |
 //! | [`swing`] | hogs that swing between two sets of CPUs, and sleepers in their way |
+//! | [`sleeper`] | one that sleeps and wakes up among hogs |
 //! | [`requests`] | requests to a socket, as fast as they are answered |
 //!
 //! [`crew`] holds the hogs that [`hogs`] and [`demo`] release, [`spread`] the pure calculation of
@@ -20,6 +21,7 @@ pub mod demo;
 pub mod hogs;
 pub mod mixed;
 pub mod requests;
+pub mod sleeper;
 pub mod spread;
 pub mod storm;
 pub mod swing;
@@ -65,6 +67,7 @@ pub fn run(command: &Command) -> Result<Outcome> {
         Command::Storm(args) => storm::run(args),
         Command::Count(args) => count::run(args),
         Command::Swing(args) => swing::run(args),
+        Command::Sleeper(args) => sleeper::run(args),
         Command::Requests(args) => requests::run(args),
         Command::Lab(args) => {
             let found = lab::run(args)?;
