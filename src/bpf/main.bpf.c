@@ -4,8 +4,8 @@
  *
  * The algorithm, and where each step lives:
  *
- *  1. Each LLC has one queue, ordered by weighted vtime, and each CPU one for
- *     tasks that cannot leave it                                  dsq.bpf.h
+ *  1. Each LLC has one queue, ordered by virtual deadline, and each CPU one for
+ *     tasks that cannot leave it                   dsq.bpf.h; fair.bpf.h, latency.bpf.h
  *  2. Each LLC keeps W, the time that a task added now would wait: expected run
  *     time of what is queued, plus what the running tasks still need, over its
  *     CPUs; 0 with an idle CPU             account.bpf.h: queue_*, run_*, toll_wait_in
@@ -27,13 +27,21 @@
  *                                                   decide.h: toll_gate_pass
  * 10. How much later a task runs that was sent away is counted, for user space
  *     to learn from                                 learn.bpf.h: learn_begin, learn_end
+ * 11. A task's weight is its part of what its cgroup has of the machine; a
+ *     cgroup that has used up cpu.max is parked      cgroup.bpf.h; pass.bpf.h
+ * 12. A waking task with a short turn makes a running one yield whose turn is
+ *     due later                                      latency.bpf.h: preempt_for
+ * 13. A CPU that a real-time task takes no longer counts, and what waits for it
+ *     leaves                       account.bpf.h: taken_set; pass.bpf.h: pass_taken
  *
  * What it is bad at: it takes the average burst for the next one, so a task
  * that changes its habits is misjudged for a few bursts; it knows the home of a
- * task's memory only as the node where the task first ran; a CPU taken by a
- * real-time task still counts as capacity; cgroup weights are not hierarchical;
- * a waking task does not preempt one that has just begun a long slice; slices
- * do not shrink with the number of tasks that wait.
+ * task's memory only as the node where the task first ran; hogs of equal weight
+ * in LLCs that are loaded unequally, in one cgroup, are not evened out; a task
+ * that may use nothing but a CPU that a real-time task keeps lives on what the
+ * kernel's deadline server leaves it, and where there is none (before it served
+ * this class) the kernel throws the scheduler out after its time limit; quotas
+ * that lie more than four above one another are not all enforced.
  */
 #include <scx/common.bpf.h>
 #include <scx/compat.bpf.h>
