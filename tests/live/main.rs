@@ -18,3 +18,4 @@ mod only_root_controls_and_no_end_leaves_it_stuck;
 mod policy_changes_are_whole_and_take_effect;
 mod the_control_plane_may_die;
 mod the_policy_map_equals_the_model;
+mod verifying_stays_cheap;
