@@ -25,15 +25,17 @@ echo 1 >/proc/sys/kernel/bpf_stats_enabled
 echo "== pinned eevdf"
 pinned
 
-# Moves by the trace and by a histogram of the same tracepoint. Marks are set,
-# and the histogram is switched, without starting a process in between.
+# Moves by the trace and by a histogram of the same tracepoint, with a mark on
+# either side of the moments at which the histogram begins and ends.
 echo "== mixed eevdf"
 tollwork trace start --buffer-kib 4096
+echo "before hist" >"$MARKER"
 echo "$HIST" >"$TRIGGER"
-echo "hist begins" >"$MARKER"
+echo "hist begun" >"$MARKER"
 tollwork mixed --seconds 0.5 || fail "tollwork mixed: $?"
+echo "hist ending" >"$MARKER"
 echo "$HIST:pause" >>"$TRIGGER"
-echo "hist ends" >"$MARKER"
+echo "after hist" >"$MARKER"
 tollwork trace stop
 echo "== hist"
 cat "${TRIGGER%/*}/hist"
@@ -43,11 +45,22 @@ tollwork trace dump
 # Six hogs that start on one LLC, which they may not leave.
 echo "== never"
 start_toll 60 --migrate never >/dev/null
-programs >/tmp/before
 tollwork trace start --buffer-kib 1024
 tollwork hogs --n 6 --seconds 0.5 --start-on 0-1 || fail "tollwork hogs: $?"
 tollwork trace stop
+tollwork trace dump
+
+# Turns, by the trace and by the kernel's statistics of our callbacks, with a
+# mark on either side of each look at these.
+tollwork trace start --buffer-kib 2048
+echo "before first look" >"$MARKER"
+programs >/tmp/before
+echo "after first look" >"$MARKER"
+tollwork mixed --seconds 0.3 >/dev/null || fail "tollwork mixed: $?"
+echo "before last look" >"$MARKER"
 programs >/tmp/after
+echo "after last look" >"$MARKER"
+tollwork trace stop
 require_toll
 stop_toll
 tollwork trace dump
