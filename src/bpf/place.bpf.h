@@ -76,8 +76,8 @@ static __always_inline s32 place_newborn(struct task_struct *p, struct toll_cpu 
 static __always_inline s32 place_process(struct task_struct *p, struct toll_cpu *me, u32 from)
 {
 	u64 now = scx_bpf_now();
-	u32 to = from;
 	s32 cpu;
+	u32 to;
 
 	if (p->pid != p->tgid || toll_nr_llcs < 2 || !p->mm)
 		return -EBUSY;

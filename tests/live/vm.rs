@@ -67,6 +67,8 @@ pub struct Ran {
     pub status: i32,
     /// Standard output.
     pub out: String,
+    /// The same as it came, for what is not text.
+    pub bytes: Vec<u8>,
     /// Standard error.
     pub err: String,
 }
@@ -77,6 +79,7 @@ impl Ran {
             status: output.status.code().unwrap_or(-1),
             out: String::from_utf8_lossy(&output.stdout).into_owned(),
             err: String::from_utf8_lossy(&output.stderr).into_owned(),
+            bytes: output.stdout,
         }
     }
 

@@ -7,8 +7,9 @@
 use comfy_table::{Cell as Field, CellAlignment, ContentArrangement, Table, presets};
 
 use crate::driver::result::Run;
-use crate::driver::table::{Row, Spread, rows};
+use crate::driver::table::{Row, rows};
 use crate::lab::figures::Better;
+use crate::picture::bars::Value as Spread;
 
 /// What to make of a ratio.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -46,6 +46,7 @@ pub struct Settings {
     /// As asked for, such as 7.3.
     pub kernel: String,
     /// Whether what the kernel did was recorded, which takes time of the machine.
+    #[serde(default)]
     pub trace: bool,
     /// Of the emulator, which decides how long things take.
     pub qemu: String,
@@ -122,7 +123,8 @@ pub struct Cell {
     pub found: Option<Found>,
     /// Moves of the scenario's tasks, by the kernel's tracepoint.
     pub moves: Moves,
-    /// Context switches of the machine while the scenario ran.
+    /// Context switches of the machine while the scenario ran; 0: not counted.
+    #[serde(default)]
     pub switches: u64,
     /// What the scheduler's callbacks cost meanwhile, in instructions; none under the kernel's own.
     #[serde(skip_serializing_if = "Vec::is_empty", default)]

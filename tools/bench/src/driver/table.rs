@@ -7,33 +7,7 @@ use crate::callbacks::ns_per_switch;
 use crate::driver::result::{Cell, Run, Status};
 use crate::lab::Scenario;
 use crate::lab::figures::{Better, Figure};
-use crate::picture::bars::{Bar, Panel, Value};
-
-/// A figure of a scheduler over all seeds.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Spread {
-    /// The middle one.
-    pub median: f64,
-    /// The least.
-    pub min: f64,
-    /// The most.
-    pub max: f64,
-}
-
-impl Spread {
-    /// Of `values`; none of no values.
-    pub fn of(values: &[f64]) -> Option<Spread> {
-        let mut sorted = values.to_vec();
-        sorted.sort_by(f64::total_cmp);
-        let (min, max) = (*sorted.first()?, *sorted.last()?);
-        let middle = sorted.len() / 2;
-        let median = match sorted.len() % 2 {
-            1 => sorted[middle],
-            _ => (sorted[middle - 1] + sorted[middle]) / 2.0,
-        };
-        Some(Spread { median, min, max })
-    }
-}
+use crate::picture::bars::{Bar, Panel, Value as Spread};
 
 /// Which figure of which scenario on which machine.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -243,7 +217,7 @@ fn panel(row: &Row, schedulers: &[String]) -> Panel {
     let bar = |(index, name): (usize, &String)| Bar {
         scheduler: name.clone(),
         value: match row.values[index] {
-            Some(Spread { median, min, max }) => Ok(Value { median, min, max }),
+            Some(spread) => Ok(spread),
             None => Err(row.failed[index].map_or("-", Status::words).into()),
         },
         own: name.split(' ').next() == Some("toll"),
@@ -255,17 +229,5 @@ fn panel(row: &Row, schedulers: &[String]) -> Panel {
         higher_is_better: row.better == Better::Higher,
         bound: row.to_bound.then_some(1.0),
         bars,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_median_of_an_even_number_lies_between() {
-        assert_eq!(Spread::of(&[4.0, 1.0]), Some(Spread { median: 2.5, min: 1.0, max: 4.0 }));
-        assert_eq!(Spread::of(&[3.0, 9.0, 1.0]).map(|s| s.median), Some(3.0));
-        assert_eq!(Spread::of(&[]), None);
     }
 }

@@ -29,6 +29,21 @@ pub struct Value {
     pub max: f64,
 }
 
+impl Value {
+    /// Of `values`; none of no values.
+    pub fn of(values: &[f64]) -> Option<Value> {
+        let mut sorted = values.to_vec();
+        sorted.sort_by(f64::total_cmp);
+        let (min, max) = (*sorted.first()?, *sorted.last()?);
+        let middle = sorted.len() / 2;
+        let median = match sorted.len() % 2 {
+            1 => sorted[middle],
+            _ => (sorted[middle - 1] + sorted[middle]) / 2.0,
+        };
+        Some(Value { median, min, max })
+    }
+}
+
 /// One scheduler in a panel.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Bar {
@@ -205,6 +220,13 @@ mod tests {
             bound: Some(1.0),
             bars: medians.iter().map(bar).collect(),
         }
+    }
+
+    #[test]
+    fn the_median_of_an_even_number_lies_between() {
+        assert_eq!(Value::of(&[4.0, 1.0]), Some(Value { median: 2.5, min: 1.0, max: 4.0 }));
+        assert_eq!(Value::of(&[3.0, 9.0, 1.0]).map(|s| s.median), Some(3.0));
+        assert_eq!(Value::of(&[]), None);
     }
 
     #[test]

@@ -267,6 +267,7 @@ impl<'a> Map<'a> {
                 let _ = write!(lines, "M{x} {}V{}", short(from), short(to));
                 let _ = write!(dots, "M{x} {}h0", short(to));
             }
+            svg.path("halo", r#"stroke-width="2.6" stroke-opacity=".7""#, &lines);
             svg.path(class, r#"stroke-width=".9" fill-opacity="0""#, &lines);
             svg.path(class, r#"stroke-width="4.5" stroke-linecap="round""#, &dots);
         }

@@ -7,12 +7,12 @@ use std::fmt::{Display, Write as _};
 const STYLE: &str = "\
 text{font-family:system-ui,-apple-system,'Segoe UI','DejaVu Sans',sans-serif;font-size:11px;fill:#1f2328}\
 .page{fill:#fff}.quiet{fill:#656d76}.title{font-size:15px;font-weight:600}.strong{font-weight:600}\
-.idle{fill:#fff}.frame{fill:none;stroke:#8c959f;stroke-width:.7}.grid{fill:none;stroke:#d0d7de;stroke-width:.6}\
+.idle{fill:#fff}.halo{fill:none;stroke:#fff}.frame{fill:none;stroke:#8c959f;stroke-width:.7}.grid{fill:none;stroke:#d0d7de;stroke-width:.6}\
 .other{stroke:#8c959f}.llc{stroke:#1f2328;fill:#57606a}.node{stroke:#d1242f;fill:#d1242f}\
 .waste{fill:#bf8700;fill-opacity:.8}.bar{fill:#8c959f}.own{fill:#0969da}.bound{stroke:#d1242f;stroke-dasharray:3 2}\
 .whisker{stroke:#1f2328;fill:none}\
 @media(prefers-color-scheme:dark){text{fill:#e6edf3}.page{fill:#0d1117}.quiet{fill:#9198a1}.idle{fill:#161b22}\
-.frame{stroke:#656d76}.grid{stroke:#30363d}.other{stroke:#6e7681}.llc{stroke:#e6edf3;fill:#b1bac4}\
+.halo{stroke:#161b22}.frame{stroke:#656d76}.grid{stroke:#30363d}.other{stroke:#6e7681}.llc{stroke:#e6edf3;fill:#b1bac4}\
 .node{stroke:#ff7b72;fill:#ff7b72}.waste{fill:#d29922}.bar{fill:#6e7681}.own{fill:#4493f8}\
 .bound{stroke:#ff7b72}.whisker{stroke:#e6edf3}}";
 
