@@ -194,7 +194,7 @@ struct toll_cpu {
 	u64 landed[TOLL_KIND_SLOTS][TOLL_LEVEL_SLOTS];	/* C  really ran elsewhere */
 	u64 nr_preempts;	/* C  running tasks that were made to yield to a waking one */
 	u64 nr_handoffs;	/* C  tasks left to the CPU of a waker about to sleep */
-	u64 pad[1];
+	u64 pad[7];
 };
 
 /* Times from a wakeup to running, counted by toll_delay_bucket(). */
