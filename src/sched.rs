@@ -13,15 +13,19 @@ use crate::control::{change, run_dir};
 use crate::model::{PenaltyTable, file};
 use crate::policy::view::PolicyView;
 use crate::policy::{Policy, PolicyWriter};
-use crate::stats::{self, Counters, Delta, LlcSnapshot, Snapshot};
+use crate::stats::exported::TollStats;
+use crate::stats::overhead::Meter;
+use crate::stats::pairs::Pair;
+use crate::stats::{self, About, Counters, Delta, LlcSnapshot, Maps, Snapshot};
 use crate::topology::Topology;
 use crate::ui::text;
 use crate::units::Ns;
 use anyhow::{Result, anyhow};
 use learning::Learning;
-use libbpf_rs::skel::OpenSkel;
+use libbpf_rs::skel::{OpenSkel, Skel};
 use libbpf_rs::{Link, OpenObject, ProgramInput};
 use log::{info, warn};
+use outlets::Outlets;
 use scx_utils::{
     UserExitInfo, compat, scx_ops_attach, scx_ops_load, scx_ops_open, uei_exited, uei_report,
 };
@@ -32,6 +36,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 mod learning;
+mod outlets;
 
 /// How often the loop looks for a signal and for the end of the scheduler.
 const POLL: Duration = Duration::from_millis(50);
@@ -49,11 +54,12 @@ pub fn run(config: &Config, stop: &AtomicBool) -> Result<()> {
     let control = Server::start(&run_dir())
         .inspect_err(|err| warn!("the policy cannot be changed while this runs: {err:#}"))
         .ok();
+    let outlets = Outlets::start(config)?;
     let mut before = None;
     loop {
         let mut object = MaybeUninit::uninit();
         let mut sched = Scheduler::start(config, before, &mut object)?;
-        let ended = sched.watch(config, control.as_ref(), stop);
+        let ended = sched.watch(config, control.as_ref(), &outlets, stop);
         before = Some(sched.in_force()?);
         let exit = sched.finish(config);
         ended?;
@@ -105,7 +111,7 @@ fn log_table(policy: &Policy) {
 #[serde(tag = "what", rename_all = "snake_case")]
 enum JsonLine<'a> {
     Stats(&'a Delta),
-    Report { counters: &'a Counters, unanswered: i64, llcs: &'a [LlcSnapshot] },
+    Report { counters: &'a Counters, unanswered: i64, llcs: &'a [LlcSnapshot], pairs: &'a [Pair] },
 }
 
 /// Print to standard output; a reader that has gone away is no reason to stop scheduling.
@@ -131,6 +137,8 @@ struct Scheduler<'obj> {
     settled: bool,
     learning: Learning,
     check: PolicyCheck,
+    loaded_at: Instant,
+    meter: Meter,
     skel: MainSkel<'obj>,
     link: Option<Link>,
 }
@@ -176,12 +184,22 @@ impl<'obj> Scheduler<'obj> {
         open.maps.toll_llcs.set_max_entries(nr_llcs)?;
         open.maps.toll_masks.set_max_entries(nr_llcs)?;
         open.maps.toll_gates.set_max_entries(nr_llcs * nr_llcs)?;
+        open.maps.toll_pairs.set_max_entries(nr_llcs * nr_llcs)?;
         let skel = scx_ops_load!(open, toll_ops, uei)?;
         write_machine(&skel, &topo)?;
         let check = config.check;
         let learning = Learning::new(config.learn_test.every, &policy);
-        let mut sched =
-            Scheduler { topo, policy, settled: false, learning, check, skel, link: None };
+        let mut sched = Scheduler {
+            topo,
+            policy,
+            settled: false,
+            learning,
+            check,
+            loaded_at: Instant::now(),
+            meter: Meter::new()?,
+            skel,
+            link: None,
+        };
         sched.write_policy()?;
         sched.attach()?;
         info!("scheduling {} CPUs in {nr_llcs} LLCs", sched.topo.cpus.len());
@@ -272,9 +290,11 @@ impl<'obj> Scheduler<'obj> {
         if self.link.is_some() {
             self.skel.progs.toll_read_waits.test_run(ProgramInput::default())?;
         }
-        let version = self.version()?;
+        let about = About { loaded_at: self.loaded_at, policy_version: self.version()? };
+        let overhead = self.meter.read(self.skel.object().progs())?;
         let maps = &self.skel.maps;
-        stats::read(&self.topo, &maps.toll_cpus, &maps.toll_llcs, version)
+        let maps = Maps { cpus: &maps.toll_cpus, llcs: &maps.toll_llcs, pairs: &maps.toll_pairs };
+        stats::read(&self.topo, &maps, about, overhead)
     }
 
     /// Print statistics until a signal comes or the kernel ends the scheduler.
@@ -282,6 +302,7 @@ impl<'obj> Scheduler<'obj> {
         &mut self,
         config: &Config,
         control: Option<&Server>,
+        outlets: &Outlets,
         stop: &AtomicBool,
     ) -> Result<()> {
         let mut last = self.snapshot()?;
@@ -299,6 +320,7 @@ impl<'obj> Scheduler<'obj> {
                 None => std::thread::sleep(wait.min(POLL)),
             }
             self.learn()?;
+            outlets.serve(|| self.snapshot())?;
             let Some(every) = config.stats else { continue };
             if last.at.elapsed() < every {
                 continue;
@@ -308,7 +330,7 @@ impl<'obj> Scheduler<'obj> {
             if config.json {
                 print_json(&JsonLine::Stats(&delta));
             } else {
-                print(&text::stats_block(&delta));
+                print(&text::stats_block(&TollStats::from(&delta)));
             }
             last = now;
         }
@@ -326,6 +348,7 @@ impl<'obj> Scheduler<'obj> {
                 counters: &last.counters,
                 unanswered: last.counters.unanswered(),
                 llcs: &last.llcs,
+                pairs: &last.pairs,
             });
         } else {
             print(&text::exit_report(&last.counters, &last.llcs));

@@ -38,4 +38,21 @@ static __always_inline void count_landed(struct toll_cpu *me, u32 kind, u32 leve
 	me->landed[slot(kind, TOLL_KIND_SLOTS)][slot(level, TOLL_LEVEL_SLOTS)]++;
 }
 
+/* ... and in another LLC. */
+static __always_inline void count_pair(u32 from, u32 to)
+{
+	struct toll_pair *pair = pair_of(from, to);
+
+	if (pair)
+		__sync_fetch_and_add(&pair->nr_moves, 1);
+}
+
+/* A turn waited so long before it began. */
+static __always_inline void count_wait(struct toll_cpu *me, u64 ns)
+{
+	me->wait_ns += ns;
+	me->nr_waits++;
+	me->wait_hist[slot(toll_hist_slot(ns), TOLL_HIST_SLOTS)]++;
+}
+
 #endif /* TOLL_REPORT_BPF_H */

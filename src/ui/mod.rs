@@ -4,3 +4,4 @@
 pub mod heat;
 pub mod policy;
 pub mod text;
+pub mod top;
