@@ -86,6 +86,14 @@ pub struct Counters {
     pub waits: u64,
     /// These turns by how long they waited; see [`crate::model::decide::hist_bound`].
     pub wait_hist: [u64; HIST_SLOTS],
+    /// ΔL of the moves that were made because it exceeded P, summed, in ns; below 0 counts as 0.
+    pub gain_ns: u64,
+    /// P of these moves, likewise.
+    pub cost_ns: u64,
+    /// These moves by ΔL.
+    pub gain_hist: [u64; HIST_SLOTS],
+    /// These moves by P.
+    pub cost_hist: [u64; HIST_SLOTS],
     /// Running tasks that were made to yield to a waking one.
     pub preempts: u64,
     /// Tasks left to the CPU of a waker that was about to sleep.
@@ -169,6 +177,10 @@ impl Counters {
         self.wait_ns += cpu.wait_ns;
         self.waits += cpu.nr_waits;
         add(&mut self.wait_hist, &cpu.wait_hist);
+        self.gain_ns += cpu.gain_ns;
+        self.cost_ns += cpu.cost_ns;
+        add(&mut self.gain_hist, &cpu.gain_hist);
+        add(&mut self.cost_hist, &cpu.cost_hist);
         self.preempts += cpu.nr_preempts;
         self.handoffs += cpu.nr_handoffs;
         self.policy_checked += cpu.nr_checked;
@@ -195,6 +207,10 @@ impl Counters {
         delta.wait_ns = delta.wait_ns.saturating_sub(before.wait_ns);
         delta.waits = delta.waits.saturating_sub(before.waits);
         sub(&mut delta.wait_hist, &before.wait_hist);
+        delta.gain_ns = delta.gain_ns.saturating_sub(before.gain_ns);
+        delta.cost_ns = delta.cost_ns.saturating_sub(before.cost_ns);
+        sub(&mut delta.gain_hist, &before.gain_hist);
+        sub(&mut delta.cost_hist, &before.cost_hist);
         delta.preempts = delta.preempts.saturating_sub(before.preempts);
         delta.handoffs = delta.handoffs.saturating_sub(before.handoffs);
         delta.policy_checked = delta.policy_checked.saturating_sub(before.policy_checked);

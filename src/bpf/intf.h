@@ -204,7 +204,11 @@ struct toll_cpu {
 	u64 nr_preempts;	/* C  running tasks that were made to yield to a waking one */
 	u64 nr_handoffs;	/* C  tasks left to the CPU of a waker about to sleep */
 	u64 wait_hist[TOLL_HIST_SLOTS];	/* C  the turns of nr_waits by how long they waited */
-	u64 pad[7];
+	u64 gain_hist[TOLL_HIST_SLOTS];	/* C  moves because dL > P, by dL */
+	u64 cost_hist[TOLL_HIST_SLOTS];	/* C  ... by P; what is below 0 counts as 0 */
+	u64 gain_ns;		/* C  sum of what gain_hist counts */
+	u64 cost_ns;		/* C  sum of what cost_hist counts */
+	u64 pad[5];
 };
 
 /* Times from a wakeup to running, counted by toll_delay_bucket(). */

@@ -24,6 +24,8 @@ struct ask {
 	u64 warm_from_ns;
 	u64 version;		/* of the policy that it is asked under */
 	s64 net_ns;		/* out: gain minus penalty of the last target asked for */
+	s64 gain_ns;		/* out: its dL */
+	s64 penalty_ns;		/* out: its P */
 	u32 turns;
 	u32 from;
 };
@@ -39,6 +41,8 @@ __noinline int ask_init(struct ask *a, struct toll_task *t, u32 from, u64 wait_f
 	a->wait_from_ns = wait_from_ns;
 	a->version = READ_ONCE(pol->version);
 	a->net_ns = 0;
+	a->gain_ns = 0;
+	a->penalty_ns = 0;
 	a->stay_ns = toll_expect_stay(t->avg_run_ns, t->run_ns);
 	a->turn_ns = toll_expect_turn(t->avg_run_ns, t->run_ns, pol->slice_ns);
 	a->turns = toll_turns(a->stay_ns, pol->slice_ns, pol->max_turns);
@@ -91,6 +95,8 @@ __noinline u32 worth_moving(struct ask *a, struct toll_task *t, u32 to, u64 wait
 	gain = toll_gain(a->wait_from_ns, wait_to_ns, a->turns);
 	penalty = penalty_of(a, t, to, pol);
 	a->net_ns = gain - penalty;
+	a->gain_ns = gain;
+	a->penalty_ns = penalty;
 	if (pol->migrate != TOLL_MIGRATE_ALWAYS) {
 		gate = gate_of(a->from, to);
 		if (gate)

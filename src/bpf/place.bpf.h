@@ -124,8 +124,10 @@ static __always_inline s32 place_outward(struct task_struct *p, struct toll_task
 		if (verdict != TOLL_APPLIED)
 			break;
 		cpu = claim_idle(p, to);
-		if (cpu >= 0)
+		if (cpu >= 0) {
+			count_judged(me, a->from, to, a->gain_ns, a->penalty_ns);
 			break;
+		}
 		verdict = TOLL_RACED;
 	}
 	if (asked)
@@ -162,8 +164,10 @@ static __always_inline s32 place_homeward(struct task_struct *p, struct toll_tas
 		if (verdict != TOLL_APPLIED)
 			continue;
 		cpu = claim_idle(p, to);
-		if (cpu >= 0)
+		if (cpu >= 0) {
+			count_judged(me, from, to, a.gain_ns, a.penalty_ns);
 			break;
+		}
 		verdict = TOLL_RACED;
 	}
 	count_verdict(me, TOLL_KIND_PLACE, TOLL_LEVEL_NODE, verdict);

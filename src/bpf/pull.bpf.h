@@ -24,6 +24,8 @@
 struct pick {
 	s32 pid;	/* 0: none */
 	u32 verdict;	/* applied, or the best reason against */
+	s64 gain_ns;	/* dL of moving it */
+	s64 penalty_ns;	/* P of moving it */
 };
 
 /*
@@ -55,6 +57,8 @@ static __always_inline void pick_best(struct pick *best, u32 from, u32 to, s32 c
 
 	best->pid = 0;
 	best->verdict = TOLL_NOTHING;
+	best->gain_ns = 0;
+	best->penalty_ns = 0;
 	bpf_for_each(scx_dsq, p, dsq_llc(from), 0) {
 		struct toll_task *t;
 
@@ -76,6 +80,8 @@ static __always_inline void pick_best(struct pick *best, u32 from, u32 to, s32 c
 		if (verdict == TOLL_APPLIED && (!best->pid || a.net_ns > most)) {
 			most = a.net_ns;
 			best->pid = p->pid;
+			best->gain_ns = a.gain_ns;
+			best->penalty_ns = a.penalty_ns;
 		}
 		best->verdict = better_reason(best->verdict, verdict);
 	}
@@ -133,6 +139,8 @@ static __always_inline bool pull_outward(struct toll_cpu *me, s32 cpu, u32 to, u
 		if (is_applied(best.verdict)) {
 			if (pull_task(best.pid, from, to, cpu)) {
 				verdict = best.verdict;
+				if (verdict == TOLL_APPLIED)
+					count_judged(me, from, to, best.gain_ns, best.penalty_ns);
 				break;
 			}
 			best.verdict = TOLL_RACED;

@@ -67,6 +67,7 @@ static __always_inline bool push_outward(struct task_struct *p, struct toll_task
 		if (verdict == TOLL_APPLIED) {
 			where->llc = best;
 			where->cpu = cpu;
+			count_judged(me, a->from, best, a->gain_ns, a->penalty_ns);
 		}
 	}
 	if (verdict != TOLL_APPLIED && best != TOLL_NO_LLC && least < a->wait_from_ns &&

@@ -181,6 +181,12 @@ pub struct TollStats {
         _om_skip
     )]
     pub wait_hist: Vec<u64>,
+    /// Moves because ΔL > P, by ΔL.
+    #[stat(desc = "moves because dL > P by dL, in the same slots", _om_skip)]
+    pub gain_hist: Vec<u64>,
+    /// The same by P.
+    #[stat(desc = "moves because dL > P by P, in the same slots; below 0 counts as 0", _om_skip)]
+    pub cost_hist: Vec<u64>,
     /// By kind.
     #[stat(desc = "tasks that ran on another CPU than before, by what moved them")]
     pub moves: BTreeMap<String, MoveStats>,
@@ -294,6 +300,8 @@ impl From<&Delta> for TollStats {
             bpf_ns: delta.overhead.bpf_ns,
             bpf_runs: delta.overhead.bpf_runs,
             wait_hist: counters.wait_hist.to_vec(),
+            gain_hist: counters.gain_hist.to_vec(),
+            cost_hist: counters.cost_hist.to_vec(),
             moves: moves(counters),
             decisions: kinds.map(decision).collect(),
             llcs: (0..).zip(loads().map(|(llc, load)| LlcStats::new(llc, *load))).collect(),

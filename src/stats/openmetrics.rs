@@ -48,12 +48,12 @@ impl Collector for Page {
             let unit = Some(&Unit::Seconds);
             times.encode(encoder.encode_descriptor(name, help, unit, MetricType::Histogram)?)
         };
-        histogram(
-            "wait",
-            "From enqueue to running, by turn",
-            counters.wait_ns,
-            &counters.wait_hist,
-        )?;
+        let help = "From enqueue to running, by turn";
+        histogram("wait", help, counters.wait_ns, &counters.wait_hist)?;
+        let help = "dL of the moves that were made because it exceeded P";
+        histogram("move_gain", help, counters.gain_ns, &counters.gain_hist)?;
+        let help = "P of the moves that were made because dL exceeded it; below 0 counts as 0";
+        histogram("move_cost", help, counters.cost_ns, &counters.cost_hist)?;
         decisions(&mut encoder, counters)?;
         gauges(&mut encoder, snapshot)?;
         pairs(&mut encoder, snapshot)
