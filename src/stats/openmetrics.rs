@@ -1,21 +1,38 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! A [`Snapshot`] as OpenMetrics text: counters since the scheduler was loaded, gauges, and
-//! histograms. Times are in seconds, as that format has it.
+//! A [`Snapshot`] as OpenMetrics text, or as the older text of Prometheus: counters since the
+//! scheduler was loaded, gauges, and histograms. Times are in seconds, as those formats have it.
 
 use super::{Counters, KINDS, LlcSnapshot, NR_ASKING, Pair, Snapshot, VERDICTS};
 use crate::model::decide::hist_bound;
 use crate::topology::Level;
 use prometheus_client::collector::Collector;
-use prometheus_client::encoding::text::encode as encode_text;
-use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric, MetricEncoder, NoLabelSet};
+use prometheus_client::encoding::{
+    DescriptorEncoder, EncodeMetric, MetricEncoder, NoLabelSet, prometheus_text, text,
+};
 use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::registry::{Registry, Unit};
 use std::fmt::Error;
 
-/// What HTTP is told that this is.
-pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+/// How the figures are written down.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Format {
+    /// For those who ask for it.
+    OpenMetrics,
+    /// For all others.
+    Prometheus,
+}
+
+impl Format {
+    /// What HTTP is told that this is.
+    pub fn content_type(self) -> &'static str {
+        match self {
+            Format::OpenMetrics => "application/openmetrics-text; version=1.0.0; charset=utf-8",
+            Format::Prometheus => "text/plain; version=0.0.4; charset=utf-8",
+        }
+    }
+}
 
 /// Nanoseconds in a second.
 const NS: f64 = 1e9;
@@ -27,12 +44,15 @@ const BUCKETS: usize = 23;
 ///
 /// # Errors
 /// Never, as long as the encoder can write to memory.
-pub fn encode(snapshot: Snapshot) -> Result<String, Error> {
+pub fn encode(snapshot: Snapshot, format: Format) -> Result<String, Error> {
     let mut registry = Registry::with_prefix("scx_toll");
     registry.register_collector(Box::new(Page(snapshot)));
-    let mut text = String::new();
-    encode_text(&mut text, &registry)?;
-    Ok(text)
+    let mut page = String::new();
+    match format {
+        Format::OpenMetrics => text::encode(&mut page, &registry)?,
+        Format::Prometheus => prometheus_text::encode(&mut page, &registry)?,
+    }
+    Ok(page)
 }
 
 #[derive(Debug)]
@@ -199,12 +219,11 @@ struct Times<'a> {
 
 impl Times<'_> {
     fn encode(&self, mut metric: MetricEncoder) -> Result<(), Error> {
-        let bound = |slot: usize| hist_bound(slot).map_or(f64::MAX, |ns| ns as f64 / NS);
+        let bound = |slot: usize| hist_bound(slot).map_or(f64::INFINITY, |ns| ns as f64 / NS);
         let (own, rest) = self.slots.split_at(BUCKETS.min(self.slots.len()));
         let mut buckets: Vec<(f64, u64)> =
             own.iter().enumerate().map(|(slot, count)| (bound(slot), *count)).collect();
-        // The largest number stands for the bucket without a bound.
-        buckets.push((f64::MAX, rest.iter().sum()));
+        buckets.push((f64::INFINITY, rest.iter().sum()));
         // CPUs count on while they are read: the sum of the slots is what agrees with them.
         let count = self.slots.iter().sum();
         metric.encode_histogram::<NoLabelSet>(self.sum, count, &buckets, None)

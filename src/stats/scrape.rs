@@ -5,7 +5,7 @@
 //! A scraper that dawdles is cut off, so it holds up the next one for [`PATIENCE`] at most.
 
 use super::feed::Tap;
-use super::openmetrics::{CONTENT_TYPE, encode};
+use super::openmetrics::{Format, encode};
 use anyhow::{Context, Result};
 use log::{debug, warn};
 use std::io::{ErrorKind, Read, Write};
@@ -49,8 +49,8 @@ fn accept(listener: &TcpListener, tap: &Tap) {
 fn answer(mut stream: TcpStream, tap: &Tap) -> std::io::Result<()> {
     let head = read_head(&mut stream)?;
     let (status, content_type, body) = match what_for(&head) {
-        Ok(()) => match page(tap) {
-            Ok(text) => ("200 OK", CONTENT_TYPE, text),
+        Ok(format) => match page(tap, format) {
+            Ok(text) => ("200 OK", format.content_type(), text),
             Err(err) => ("503 Service Unavailable", "text/plain", format!("{err:#}\n")),
         },
         Err((status, sentence)) => (status, "text/plain", format!("{sentence}\n")),
@@ -66,8 +66,8 @@ fn answer(mut stream: TcpStream, tap: &Tap) -> std::io::Result<()> {
     stream.write_all(body.as_bytes())
 }
 
-fn page(tap: &Tap) -> Result<String> {
-    encode(tap.snapshot()?).context("the page cannot be written")
+fn page(tap: &Tap, format: Format) -> Result<String> {
+    encode(tap.snapshot()?, format).context("the page cannot be written")
 }
 
 /// The request up to its empty line.
@@ -89,16 +89,29 @@ fn read_head(stream: &mut TcpStream) -> std::io::Result<Vec<u8>> {
     Ok(head)
 }
 
-/// Whether the page is asked for; else the status and why not.
-fn what_for(head: &[u8]) -> Result<(), (&'static str, &'static str)> {
-    let line = head.split(|byte| *byte == b'\r').next().unwrap_or_default();
-    let line = String::from_utf8_lossy(line);
+/// In which format the page is asked for; else the status and why not.
+fn what_for(head: &[u8]) -> Result<Format, (&'static str, &'static str)> {
+    let head = String::from_utf8_lossy(head);
+    let (line, fields) = head.split_once("\r\n").unwrap_or((&head, ""));
     let mut words = line.split(' ');
     let (method, target) = (words.next().unwrap_or(""), words.next().unwrap_or(""));
     let path = target.split('?').next().unwrap_or("");
     match (method, path) {
-        ("GET", "/metrics") => Ok(()),
+        ("GET", "/metrics") => Ok(format(fields)),
         ("GET", _) => Err(("404 Not Found", "expected /metrics")),
         _ => Err(("405 Method Not Allowed", "expected GET /metrics")),
+    }
+}
+
+/// OpenMetrics for those who name it among what they accept.
+fn format(fields: &str) -> Format {
+    let accepts = |field: &str| {
+        let (name, value) = field.split_once(':')?;
+        let is_it = name.eq_ignore_ascii_case("accept");
+        (is_it && value.contains("application/openmetrics-text")).then_some(())
+    };
+    match fields.lines().find_map(accepts) {
+        Some(()) => Format::OpenMetrics,
+        None => Format::Prometheus,
     }
 }

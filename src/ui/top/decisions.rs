@@ -37,6 +37,9 @@ fn moves(app: &App, stats: &TollStats) -> Vec<Line<'static>> {
         }
         lines.push(Line::raw(text));
     }
+    let rate = |count: u64| short(stats.per_second(count));
+    let others = format!("{} preempts, {} hand-offs", rate(stats.preempts), rate(stats.handoffs));
+    lines.push(Line::styled(others, app.palette.dim()));
     lines
 }
 

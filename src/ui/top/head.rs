@@ -12,7 +12,7 @@ use std::time::Instant;
 /// Rows of the head without an alarm.
 pub const HEIGHT: u16 = 3;
 
-/// The machine, its load and its waits.
+/// The machine, its load, and the policy.
 pub fn machine(app: &App, stats: &TollStats) -> Line<'static> {
     let nodes: BTreeSet<u32> = stats.llcs.values().map(|llc| llc.node).collect();
     let shape = format!(
@@ -21,18 +21,14 @@ pub fn machine(app: &App, stats: &TollStats) -> Line<'static> {
         count(stats.llcs.len() as u64, "LLC"),
         count(nodes.len() as u64, "node")
     );
-    let quantile = |share| stats.wait_quantile_ns(share).map_or("-".into(), time);
-    let waits = format!(
-        "  wait mean {}, p50 < {}, p99 < {}",
-        time(stats.mean_wait_ns()),
-        quantile(0.5),
-        quantile(0.99)
-    );
+    let migrate = app.policy.as_ref().map_or(String::new(), |policy| {
+        format!(", {}, slice {}", policy.migrate, time((policy.slice_us * 1e3) as u64))
+    });
     Line::from(vec![
         Span::styled("scx_toll", app.palette.title()),
         Span::raw(shape),
         Span::styled(format!("{:.0} %", stats.load_pct), app.palette.load(stats.load_pct)),
-        Span::raw(waits),
+        Span::styled(format!("  policy {}{migrate}", stats.policy_version), app.palette.dim()),
     ])
 }
 
@@ -41,43 +37,37 @@ fn count(number: u64, name: &str) -> String {
     format!("{number} {name}{}", if number == 1 { "" } else { "s" })
 }
 
-/// What happens per second, and the policy.
-pub fn rates(app: &App, stats: &TollStats) -> Line<'static> {
-    let rate = |count: u64, name: &str| format!("{} {name}/s  ", short(stats.per_second(count)));
-    let text = [
-        rate(stats.wakes, "wakeups"),
-        rate(stats.turns, "turns"),
-        rate(stats.moves_between_llcs(), "moves"),
-        rate(stats.preempts, "preempts"),
-        rate(stats.handoffs, "hand-offs"),
-    ]
-    .concat();
-    let migrate = app.policy.as_ref().map_or(String::new(), |policy| {
-        format!(", {}, slice {}", policy.migrate, time((policy.slice_us * 1e3) as u64))
-    });
-    Line::from(vec![
-        Span::raw(text),
-        Span::styled(format!("policy {}{migrate}", stats.policy_version), app.palette.dim()),
-    ])
+/// How long tasks wait, and how many.
+pub fn waits(stats: &TollStats) -> Line<'static> {
+    let quantile = |share| stats.wait_quantile_ns(share).map_or("-".into(), time);
+    let rate = |count: u64| short(stats.per_second(count));
+    Line::raw(format!(
+        "wait mean {}, p50 < {}, p99 < {}  {} turns/s  {} wakeups/s",
+        time(stats.mean_wait_ns()),
+        quantile(0.5),
+        quantile(0.99),
+        rate(stats.turns),
+        rate(stats.wakes)
+    ))
 }
 
 /// What scheduling takes, if the kernel measures it.
-pub fn overhead(app: &App, stats: &TollStats) -> Line<'static> {
-    let switches = short(stats.per_second(stats.switches));
-    if stats.bpf_runs == 0 {
-        let text = format!(
-            "{switches} switches/s  own time not measured: sysctl kernel.bpf_stats_enabled=1 does"
-        );
-        return Line::styled(text, app.palette.dim());
-    }
-    let per_second = stats.per_second(stats.bpf_ns);
-    let share = per_second / 1e9 / f64::from(stats.cpus.max(1)) * 100.0;
-    Line::raw(format!(
-        "{switches} switches/s  own time {}/s ({share:.2} % of all CPUs), {} per switch, {} per run",
-        time(per_second as u64),
-        time(stats.bpf_ns.checked_div(stats.switches).unwrap_or(0)),
-        time(stats.bpf_ns.checked_div(stats.bpf_runs).unwrap_or(0)),
-    ))
+pub fn overhead(stats: &TollStats) -> Line<'static> {
+    let rate = |count: u64| short(stats.per_second(count));
+    let (switches, moves) = (rate(stats.switches), rate(stats.moves_between_llcs()));
+    let own = if stats.bpf_runs == 0 {
+        "see sysctl kernel.bpf_stats_enabled".into()
+    } else {
+        let per_second = stats.per_second(stats.bpf_ns);
+        let share = per_second / 1e9 / f64::from(stats.cpus.max(1)) * 100.0;
+        format!(
+            "{}/s ({share:.2} %), {} a switch, {} a run",
+            time(per_second as u64),
+            time(stats.bpf_ns.checked_div(stats.switches).unwrap_or(0)),
+            time(stats.bpf_ns.checked_div(stats.bpf_runs).unwrap_or(0))
+        )
+    };
+    Line::raw(format!("{switches} switches/s  {moves} moves/s  own time: {own}"))
 }
 
 /// What nobody may overlook: the scheduler is gone, or the picture stands still.
@@ -100,7 +90,7 @@ pub fn keys(app: &App) -> Line<'static> {
             Span::styled("  as in: node1, llc3; Enter keeps it, Esc drops it", app.palette.dim());
         return Line::from(vec![key("/"), Span::raw(format!("{}_", app.filter)), rest]);
     }
-    let filter = if app.filter.is_empty() { " filter".into() } else { format!(" {}", app.filter) };
+    let filter = if app.filter.is_empty() { "filter" } else { &app.filter };
     Line::from(vec![
         key("q"),
         Span::raw(" quit  "),
@@ -113,10 +103,10 @@ pub fn keys(app: &App) -> Line<'static> {
         key("m"),
         Span::raw(format!("ap:{}  ", app.heat.name())),
         key("Tab"),
-        Span::raw(" panel  "),
+        Span::raw(" more  "),
         key("/"),
         Span::raw(format!("{filter}  ")),
-        key("+ -"),
+        key("+-"),
         Span::raw(format!(" {}", time(app.interval().as_nanos() as u64))),
     ])
 }

@@ -154,8 +154,7 @@ fn span(app: &App, cell: Option<Cell>, scale: &Scale, width: usize) -> Span<'sta
     };
     let figure = if expected { format!("({figure})") } else { figure };
     let shade = if expected { ' ' } else { app.palette.shade(step) };
-    let room = width - 1;
-    Span::styled(format!("{shade}{figure:>room$}"), style)
+    Span::styled(format!("{:>width$}", format!("{shade}{figure}")), style)
 }
 
 /// A time that may be negative, in at most five characters.

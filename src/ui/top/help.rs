@@ -11,15 +11,16 @@ const KEYS: [(&str, &str); 9] = [
     ("q, Ctrl-C", "quit"),
     ("h, ?", "this page; any key closes it"),
     ("space, p", "pause: the picture stays as it is"),
-    ("s", "sort by number (as a tree), load, wait, queue, idle CPUs"),
+    ("s", "sort: as a tree, by load, wait, queue, idle CPUs"),
     ("m", "map of moves, of P, of mean ΔL"),
     ("Tab", "map or decisions, where there is no room for both"),
     ("/", "filter: node1 or llc3; Esc drops it"),
     ("up down PgUp PgDn", "scroll; also j k Home End"),
-    ("+ -", "longer or shorter interval"),
+    ("+, -", "longer or shorter interval"),
 ];
 
-const WORDS: [(&str, &str); 5] = [
+const WORDS: [(&str, &str); 6] = [
+    ("own time", "in our BPF programs; share of all CPUs; per context switch"),
     ("wait", "of an LLC: W, how long a task added now would wait"),
     ("ΔL", "the wait that a move saves"),
     ("P", "what it costs; (in brackets): that of a task with nothing warm"),

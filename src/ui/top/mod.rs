@@ -65,7 +65,7 @@ impl Sort {
 
     fn name(self) -> &'static str {
         match self {
-            Sort::Number => "number",
+            Sort::Number => "tree",
             Sort::Load => "load",
             Sort::Wait => "wait",
             Sort::Queue => "queue",

@@ -28,11 +28,7 @@ pub fn draw(app: &App, frame: &mut Frame, now: Instant) {
     lines.extend(head::alarm(app, now));
     match &app.stats {
         Some(stats) => {
-            lines.extend([
-                head::machine(app, stats),
-                head::rates(app, stats),
-                head::overhead(app, stats),
-            ]);
+            lines.extend([head::machine(app, stats), head::waits(stats), head::overhead(stats)]);
             draw_body(app, stats, frame, body);
         }
         None if app.gone.is_none() => lines.push("scx_toll: asking the scheduler".into()),
