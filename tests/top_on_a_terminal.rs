@@ -60,12 +60,11 @@ impl Tmux {
             "-e",
             &run_dir,
             "-e",
-            "PS1=ready> ",
-            "-e",
             "NO_COLOR=",
             "sh",
         ]);
-        tmux.see("ready>");
+        tmux.line("PS1='ready> '; clear");
+        tmux.wait("the prompt alone", |screen| screen.trim() == "ready>");
         Some(tmux)
     }
 
@@ -179,7 +178,7 @@ fn keys_work_at_80_by_24_and_quit_restores_the_terminal() {
     let screen = tmux.see("by load");
     let loads: Vec<f64> = screen
         .lines()
-        .filter(|line| line.contains(" llc"))
+        .filter(|line| line.starts_with(['n']) && line.contains(" llc"))
         .map(|line| line[10..14].trim().parse().unwrap())
         .collect();
     assert!(loads.len() >= 4 && loads.is_sorted_by(|a, b| a >= b), "{loads:?}:\n{screen}");

@@ -15,6 +15,9 @@ use std::time::{Duration, Instant};
 /// How often news and signals are looked for while no key is pressed.
 const POLL: Duration = Duration::from_millis(50);
 
+/// How often the screen is drawn while it shows how long ago something was.
+const CLOCK: Duration = Duration::from_millis(500);
+
 /// Show the scheduler until the user has seen enough. The terminal is as it was before, however
 /// this ends.
 ///
@@ -42,12 +45,15 @@ pub fn on_screen(show: impl FnOnce(&mut DefaultTerminal) -> Result<()>) -> Resul
     show(&mut terminal)
 }
 
-/// Gives the terminal back when dropped.
+/// Gives the terminal back when dropped. In a panic ratatui's hook has done that already, and to
+/// do it twice would put the cursor where the message stands.
 struct Restore;
 
 impl Drop for Restore {
     fn drop(&mut self) {
-        ratatui::restore();
+        if !std::thread::panicking() {
+            ratatui::restore();
+        }
     }
 }
 
@@ -59,6 +65,7 @@ fn watch(
     stop: &AtomicBool,
 ) -> Result<()> {
     let mut changed = true;
+    let mut drawn = Instant::now();
     while !stop.load(Ordering::Relaxed) {
         for news in news.try_iter() {
             match news {
@@ -68,9 +75,10 @@ fn watch(
             }
             changed = true;
         }
-        if changed || app.counts_time() {
+        if changed || (app.counts_time() && drawn.elapsed() >= CLOCK) {
+            drawn = Instant::now();
             terminal
-                .draw(|frame| draw(app, frame, Instant::now()))
+                .draw(|frame| draw(app, frame, drawn))
                 .context("the terminal cannot be written to")?;
         }
         changed = event::poll(POLL).context("the keyboard cannot be read")?;
