@@ -129,6 +129,28 @@ fn promtool_has_nothing_to_say_about_it() {
     assert!(output.status.success() && output.stderr.is_empty(), "{output:?}");
 }
 
+#[test]
+fn the_dashboard_asks_for_what_there_is() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tools/grafana/scx_toll.json");
+    let text = std::fs::read_to_string(path).unwrap();
+    let dashboard: serde_json::Value = serde_json::from_str(&text).unwrap();
+    let page = read(&encode(snapshot(), Format::OpenMetrics).unwrap());
+    let samples: Vec<_> = page.values().flat_map(|family| &family.samples).collect();
+    let mut asked = 0;
+    for panel in dashboard["panels"].as_array().unwrap() {
+        for target in panel["targets"].as_array().unwrap() {
+            let words = target["expr"].as_str().unwrap();
+            let words = words.split(|c: char| !c.is_ascii_alphanumeric() && c != '_');
+            for name in words.filter(|word| word.starts_with("scx_toll_")) {
+                let found = samples.iter().any(|sample| sample.name == name);
+                assert!(found, "{}: there is no {name}", panel["title"]);
+                asked += 1;
+            }
+        }
+    }
+    assert!(asked >= 8, "{asked} metrics");
+}
+
 /// Send `request` as it is and return what comes until the end.
 fn talk(address: SocketAddr, request: &[u8]) -> String {
     let mut stream = TcpStream::connect(address).unwrap();
