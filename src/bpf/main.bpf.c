@@ -27,6 +27,9 @@
  *                                                   decide.h: toll_gate_pass
  * 10. How much later a task runs that was sent away is counted, for user space
  *     to learn from                                 learn.bpf.h: learn_begin, learn_end
+ * 11. Every decision ends in one counter and, if somebody listens, one record;
+ *     when a moved task runs, whether the move paid
+ *                                       record.bpf.h: conclude, judge_move
  *
  * What it is bad at: it takes the average burst for the next one, so a task
  * that changes its habits is misjudged for a few bursts; it knows the home of a
@@ -47,6 +50,8 @@
 #include "home.bpf.h"
 #include "account.bpf.h"
 #include "learn.bpf.h"
+#include "ask.bpf.h"
+#include "record.bpf.h"
 #include "move.bpf.h"
 #include "place.bpf.h"
 #include "push.bpf.h"
@@ -72,7 +77,7 @@ s32 BPF_STRUCT_OPS(toll_select_cpu, struct task_struct *p, s32 prev_cpu, u64 wak
 	else
 		cpu = place_homeward(p, t, me, from, pol);
 	if (cpu < 0)
-		cpu = claim_home(p, me, TOLL_KIND_PLACE, prev_cpu, from);
+		cpu = claim_home(p, t, me, TOLL_KIND_PLACE, prev_cpu, from, pol);
 	if (cpu < 0) {
 		if (wake_flags & SCX_WAKE_FORK)
 			cpu = place_newborn(p, me, prev_cpu, from, &idle, pol);
@@ -274,20 +279,25 @@ void BPF_STRUCT_OPS(toll_running, struct task_struct *p)
 		settle(p, t, llc_id);
 	t->started_at = now;
 	t->on_cpu = 1;
+	judge_move(p, t, on, cpu, now);
+	slice_begin(on, now);
 	run_begin(on, llc, now + toll_expect_turn(t->avg_run_ns, t->run_ns, p->scx.slice));
 }
 
 void BPF_STRUCT_OPS(toll_stopping, struct task_struct *p, bool runnable)
 {
 	const struct toll_policy *pol = policy();
-	struct toll_cpu *on = cpu_of(scx_bpf_task_cpu(p));
+	s32 cpu = scx_bpf_task_cpu(p);
+	struct toll_cpu *on = cpu_of(cpu);
 	struct toll_task *t = task_of(p);
+	u64 now = scx_bpf_now();
 	struct toll_llc *llc;
 
 	if (!pol || !on || !t || !t->on_cpu)
 		return;
 	t->on_cpu = 0;
-	charge(p, t, scx_bpf_now(), pol);
+	charge(p, t, now, pol);
+	slice_end(p, on, cpu, now);
 	llc = llc_of(t->llc);
 	if (llc)
 		run_end(on, llc);
@@ -308,7 +318,8 @@ void BPF_STRUCT_OPS(toll_quiescent, struct task_struct *p, u64 deq_flags)
 void BPF_STRUCT_OPS(toll_tick, struct task_struct *p)
 {
 	const struct toll_policy *pol = policy();
-	struct toll_cpu *me = cpu_of(scx_bpf_task_cpu(p));
+	s32 cpu = scx_bpf_task_cpu(p);
+	struct toll_cpu *me = cpu_of(cpu);
 	struct toll_task *t = task_of(p);
 	u64 now = scx_bpf_now();
 	struct toll_llc *llc;
@@ -316,6 +327,7 @@ void BPF_STRUCT_OPS(toll_tick, struct task_struct *p)
 	if (!pol || !me || !t || !t->on_cpu)
 		return;
 	charge(p, t, now, pol);
+	slice_piece(p, me, cpu, now);
 	llc = llc_of(t->llc);
 	if (!llc)
 		return;

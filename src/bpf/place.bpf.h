@@ -97,11 +97,15 @@ static __always_inline s32 place_outward(struct task_struct *p, struct toll_task
 					 struct toll_cpu *me, struct ask *a, u32 level,
 					 const struct toll_policy *pol)
 {
+	struct about about = { .kind = TOLL_KIND_PLACE, .level = level, .from = a->from };
 	u32 verdict = TOLL_NOTHING, rank, to;
 	struct toll_llc *llc;
 	bool asked = false;
 	s32 cpu = -EBUSY;
+	u64 seq;
 
+	a->flags = 0;
+	a->to = TOLL_NO_LLC;
 	bpf_for(rank, 0, toll_nr_llcs - 1) {
 		to = outward(a->from, rank);
 		if (level_of(a->from, to) != level)
@@ -124,8 +128,14 @@ static __always_inline s32 place_outward(struct task_struct *p, struct toll_task
 			break;
 		verdict = TOLL_RACED;
 	}
-	if (asked)
-		count_verdict(me, TOLL_KIND_PLACE, level, verdict);
+	if (!asked)
+		return cpu;
+	about.verdict = verdict;
+	about.to = a->to;
+	about.to_cpu = cpu >= 0 ? cpu : -1;
+	seq = conclude(me, p, t, a, &about, pol);
+	if (cpu >= 0)
+		note_move(&t->move, a, verdict, seq);
 	return cpu;
 }
 
@@ -137,10 +147,16 @@ static __always_inline s32 place_homeward(struct task_struct *p, struct toll_tas
 					  struct toll_cpu *me, u32 from,
 					  const struct toll_policy *pol)
 {
+	struct about about = {
+		.kind = TOLL_KIND_PLACE,
+		.level = TOLL_LEVEL_NODE,
+		.from = from,
+	};
 	u32 verdict = TOLL_NOTHING, rank, to;
 	struct toll_llc *llc;
 	s32 cpu = -EBUSY;
 	struct ask a;
+	u64 seq;
 
 	if (t->home_node == llc_node(from) || t->home_node == TOLL_NO_NODE || toll_nr_llcs < 2)
 		return -EBUSY;
@@ -162,7 +178,12 @@ static __always_inline s32 place_homeward(struct task_struct *p, struct toll_tas
 			break;
 		verdict = TOLL_RACED;
 	}
-	count_verdict(me, TOLL_KIND_PLACE, TOLL_LEVEL_NODE, verdict);
+	about.verdict = verdict;
+	about.to = a.to;
+	about.to_cpu = cpu >= 0 ? cpu : -1;
+	seq = conclude(me, p, t, &a, &about, pol);
+	if (cpu >= 0)
+		note_move(&t->move, &a, verdict, seq);
 	return cpu;
 }
 

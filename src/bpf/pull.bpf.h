@@ -24,12 +24,14 @@
 struct pick {
 	s32 pid;	/* 0: none */
 	u32 verdict;	/* applied, or the best reason against */
+	u64 seq;	/* of the decision; 0: nobody listens */
+	struct toll_move move;	/* what moving it is decided on */
 };
 
 /*
  * Ask whether @t, which waits in LLC @from, is to move to LLC @to, where it
  * would not have to wait. It waits already, so if @from has an idle CPU that
- * has not helped it. Leaves the margin in @a.
+ * has not helped it. Leaves the parts of the answer in @a.
  */
 static __always_inline u32 judge_waiting(struct toll_task *t, u32 from, u32 to, struct ask *a,
 					 const struct toll_policy *pol)
@@ -48,10 +50,17 @@ static __always_inline u32 judge_waiting(struct toll_task *t, u32 from, u32 to, 
 static __always_inline void pick_best(struct pick *best, u32 from, u32 to, s32 cpu,
 				      const struct toll_policy *pol)
 {
-	u32 looked = 0, verdict;
+	struct about about = {
+		.kind = TOLL_KIND_PULL,
+		.level = level_of(to, from),
+		.from = from,
+		.to = to,
+		.to_cpu = cpu,
+	};
 	struct task_struct *p;
 	struct ask a;
-	s64 most = 0;
+	s64 most = 0, net;
+	u32 looked = 0;
 
 	best->pid = 0;
 	best->verdict = TOLL_NOTHING;
@@ -63,26 +72,31 @@ static __always_inline void pick_best(struct pick *best, u32 from, u32 to, s32 c
 		t = task_of(p);
 		if (!t)
 			continue;
-		if (!bpf_cpumask_test_cpu(cpu, p->cpus_ptr) || is_migration_disabled(p)) {
-			best->verdict = better_reason(best->verdict, TOLL_AFFINITY);
-			continue;
-		}
-		verdict = judge_waiting(t, from, to, &a, pol);
-		if (verdict == TOLL_APPLIED_AGED) {
+		if (!bpf_cpumask_test_cpu(cpu, p->cpus_ptr) || is_migration_disabled(p))
+			about.verdict = TOLL_AFFINITY;
+		else
+			about.verdict = judge_waiting(t, from, to, &a, pol);
+		best->verdict = better_reason(best->verdict, about.verdict);
+		if (is_applied(about.verdict)) {
+			net = a.gain_ns - a.penalty_ns;
+			if (about.verdict == TOLL_APPLIED && best->pid && net <= most)
+				continue;
+			most = net;
 			best->pid = p->pid;
-			best->verdict = verdict;
+			note_move(&best->move, &a, about.verdict, best->seq);
+		}
+		if (best->seq)
+			record_candidate(p, t, about.verdict == TOLL_AFFINITY ? NULL : &a,
+					 &about, pol);
+		if (about.verdict == TOLL_APPLIED_AGED) {
+			best->verdict = about.verdict;
 			break;
 		}
-		if (verdict == TOLL_APPLIED && (!best->pid || a.net_ns > most)) {
-			most = a.net_ns;
-			best->pid = p->pid;
-		}
-		best->verdict = better_reason(best->verdict, verdict);
 	}
 }
 
-/* Fetch task @pid out of LLC @from's queue to @cpu of LLC @to. Return false if it is gone. */
-static __always_inline bool pull_task(s32 pid, u32 from, u32 to, s32 cpu)
+/* Fetch task @best out of LLC @from's queue to @cpu of LLC @to. Return false if it is gone. */
+static __always_inline bool pull_task(const struct pick *best, u32 from, u32 to, s32 cpu)
 {
 	struct task_struct *p;
 	u32 looked = 0;
@@ -94,7 +108,7 @@ static __always_inline bool pull_task(s32 pid, u32 from, u32 to, s32 cpu)
 		/* Others may have queued in front of it meanwhile: allow twice the depth. */
 		if (looked++ >= 2 * TOLL_PULL_LOOK)
 			break;
-		if (p->pid != pid)
+		if (p->pid != best->pid)
 			continue;
 		t = task_of(p);
 		/* It may have been queued anew since, with another mask. */
@@ -103,6 +117,7 @@ static __always_inline bool pull_task(s32 pid, u32 from, u32 to, s32 cpu)
 		moved = scx_bpf_dsq_move(BPF_FOR_EACH_ITER, p, SCX_DSQ_LOCAL, 0);
 		if (moved) {
 			t->kind = TOLL_KIND_PULL;
+			t->move = best->move;
 			queue_add(t, to, t->queued_ns, 0);
 		}
 		break;
@@ -114,33 +129,51 @@ static __always_inline bool pull_task(s32 pid, u32 from, u32 to, s32 cpu)
 static __always_inline bool pull_outward(struct toll_cpu *me, s32 cpu, u32 to, u32 level,
 					 const struct toll_policy *pol)
 {
+	struct about about = {
+		.kind = TOLL_KIND_PULL,
+		.level = level,
+		.verdict = TOLL_NOTHING,
+		.from = TOLL_NO_LLC,
+		.to = to,
+		.to_cpu = cpu,
+	};
 	u32 verdict = TOLL_NOTHING, rank, from;
+	struct pick best = { .seq = 0 };
 	struct toll_llc *victim;
 	bool asked = false;
-	struct pick best;
+	u64 count;
 
 	bpf_for(rank, 0, toll_nr_llcs - 1) {
 		from = outward(to, rank);
 		if (level_of(to, from) != level)
 			continue;
-		if (!asked)
+		if (!asked) {
 			count_asked(me, TOLL_KIND_PULL, level);
+			best.seq = record_open(level);
+			if (best.seq)
+				record_draft_none(&about);
+		}
 		asked = true;
 		victim = llc_of(from);
 		if (!victim || !READ_ONCE(victim->nr_queued))
 			continue;
 		pick_best(&best, from, to, cpu, pol);
 		if (is_applied(best.verdict)) {
-			if (pull_task(best.pid, from, to, cpu)) {
+			if (pull_task(&best, from, to, cpu)) {
 				verdict = best.verdict;
 				break;
 			}
 			best.verdict = TOLL_RACED;
+			if (best.seq)
+				record_raced();
 		}
 		verdict = better_reason(verdict, best.verdict);
 	}
-	if (asked)
-		count_verdict(me, TOLL_KIND_PULL, level, verdict);
+	if (!asked)
+		return false;
+	count = count_verdict(me, TOLL_KIND_PULL, level, verdict);
+	if (best.seq)
+		record_close(best.seq, count, cpu);
 	return is_applied(verdict);
 }
 
@@ -156,6 +189,14 @@ static __always_inline bool pull_home(struct toll_cpu *me, s32 cpu, u32 llc_id, 
 	bool pinned = scx_bpf_dsq_nr_queued(dsq_cpu(cpu)) > 0;
 	u64 vtime_pinned = 0, vtime_shared = 0;
 	bool got = false;
+	struct about about = {
+		.kind = TOLL_KIND_PULL,
+		.level = TOLL_LEVEL_CORE,
+		.from = llc_id,
+		.to = llc_id,
+		.to_cpu = cpu,
+	};
+	u64 count, seq;
 
 	count_asked(me, TOLL_KIND_PULL, TOLL_LEVEL_CORE);
 	if (pinned && (shared || has_own))
@@ -172,7 +213,13 @@ static __always_inline bool pull_home(struct toll_cpu *me, s32 cpu, u32 llc_id, 
 		got = scx_bpf_dsq_move_to_local(dsq_cpu(cpu), 0);
 	if (!got && shared)
 		got = scx_bpf_dsq_move_to_local(dsq_llc(llc_id), 0);
-	count_verdict(me, TOLL_KIND_PULL, TOLL_LEVEL_CORE, got ? TOLL_APPLIED : TOLL_NOTHING);
+	about.verdict = got ? TOLL_APPLIED : TOLL_NOTHING;
+	count = count_verdict(me, TOLL_KIND_PULL, TOLL_LEVEL_CORE, about.verdict);
+	seq = record_open(TOLL_LEVEL_CORE);
+	if (seq) {
+		record_draft_none(&about);
+		record_close(seq, count, cpu);
+	}
 	return got;
 }
 

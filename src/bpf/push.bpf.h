@@ -28,10 +28,13 @@ static __always_inline bool push_outward(struct task_struct *p, struct toll_task
 					 struct toll_cpu *me, struct ask *a, u32 level,
 					 struct target *where, const struct toll_policy *pol)
 {
+	struct about about = { .kind = TOLL_KIND_PUSH, .level = level, .from = a->from };
 	u32 verdict = TOLL_NOTHING, rank, to, best = TOLL_NO_LLC;
-	u64 wait, least = ~0ULL;
+	u64 wait, least = ~0ULL, seq;
 	bool asked = false;
 
+	a->flags = 0;
+	a->to = TOLL_NO_LLC;
 	bpf_for(rank, 0, toll_nr_llcs - 1) {
 		to = outward(a->from, rank);
 		if (level_of(a->from, to) != level)
@@ -58,6 +61,7 @@ static __always_inline bool push_outward(struct task_struct *p, struct toll_task
 
 		/* The wait of 0 was that of an idle CPU: without it the sum is another. */
 		if (!least && cpu < 0) {
+			a->flags |= TOLL_REASKED;
 			least = toll_wait_in(best, a->turn_ns, true, pol);
 			if (worth_moving(a, t, best, least, pol) != TOLL_APPLIED)
 				verdict = TOLL_RACED;
@@ -67,7 +71,12 @@ static __always_inline bool push_outward(struct task_struct *p, struct toll_task
 			where->cpu = cpu;
 		}
 	}
-	count_verdict(me, TOLL_KIND_PUSH, level, verdict);
+	about.verdict = verdict;
+	about.to = a->to;
+	about.to_cpu = verdict == TOLL_APPLIED && where->cpu >= 0 ? where->cpu : -1;
+	seq = conclude(me, p, t, a, &about, pol);
+	if (verdict == TOLL_APPLIED)
+		note_move(&t->move, a, verdict, seq);
 	return verdict == TOLL_APPLIED;
 }
 
@@ -81,7 +90,7 @@ static __always_inline void push_choose(struct task_struct *p, struct toll_task 
 	u64 wait;
 
 	where->llc = from;
-	where->cpu = claim_home(p, me, TOLL_KIND_PUSH, cpu, from);
+	where->cpu = claim_home(p, t, me, TOLL_KIND_PUSH, cpu, from, pol);
 	if (where->cpu >= 0 || toll_nr_llcs < 2)
 		return;
 	wait = toll_wait_in(from, toll_expect_turn(t->avg_run_ns, t->run_ns, pol->slice_ns), true,
