@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! `scx_toll set` and `scx_toll get`: the other end of the socket.
 
-use super::wire::{self, Answer, Request};
+use super::wire::{self, Answer, Frame, Places, Request};
 use super::{SOCKET, run_dir};
 use crate::cli::{GetArgs, SetArgs};
+use crate::events::filter::Filter;
 use crate::fault::Fault;
 use crate::ui::policy::policy_page;
 use anyhow::{Context, Result, anyhow, bail};
@@ -71,15 +72,7 @@ fn unfit(answer: Answer) -> anyhow::Error {
 /// One sentence when there is none, when only others may ask it, and when it does not answer.
 pub fn ask(dir: &Path, request: &Request) -> Result<Answer> {
     let path = dir.join(SOCKET);
-    let mut stream = UnixStream::connect(&path).map_err(|err| match err.kind() {
-        ErrorKind::NotFound | ErrorKind::ConnectionRefused => {
-            anyhow!("no scx_toll is running (nobody listens at {})", path.display())
-        }
-        ErrorKind::PermissionDenied => {
-            anyhow!("only root may control scx_toll (no access to {})", path.display())
-        }
-        _ => anyhow!("{}: {err}", path.display()),
-    })?;
+    let mut stream = connect(&path)?;
     let talk = || -> std::io::Result<String> {
         stream.set_read_timeout(Some(PATIENCE))?;
         stream.set_write_timeout(Some(PATIENCE))?;
@@ -94,6 +87,77 @@ pub fn ask(dir: &Path, request: &Request) -> Result<Answer> {
         bail!("scx_toll ended without an answer");
     }
     serde_json::from_str(&line).context("the scheduler's answer is not understood")
+}
+
+fn connect(path: &Path) -> Result<UnixStream> {
+    UnixStream::connect(path).map_err(|err| match err.kind() {
+        ErrorKind::NotFound | ErrorKind::ConnectionRefused => {
+            anyhow!("no scx_toll is running (nobody listens at {})", path.display())
+        }
+        ErrorKind::PermissionDenied => {
+            anyhow!("only root may control scx_toll (no access to {})", path.display())
+        }
+        _ => anyhow!("{}: {err}", path.display()),
+    })
+}
+
+/// A subscription from the listener's side.
+#[derive(Debug)]
+pub struct Watch {
+    /// Where the records come from.
+    pub places: Places,
+    lines: BufReader<UnixStream>,
+    line: Vec<u8>,
+}
+
+/// Listen to the decisions of the scheduler whose socket is in `dir`.
+///
+/// # Errors
+/// As [`ask`], and when it refuses.
+pub fn watch(dir: &Path, filter: &Filter) -> Result<Watch> {
+    let path = dir.join(SOCKET);
+    let mut stream = connect(&path)?;
+    let request = wire::encode(&Request::Watch { filter: filter.clone() })?;
+    let talk = || -> std::io::Result<(String, BufReader<UnixStream>)> {
+        stream.set_read_timeout(Some(PATIENCE))?;
+        stream.set_write_timeout(Some(PATIENCE))?;
+        let wrote = stream.write_all(request.as_bytes());
+        let mut line = String::new();
+        let mut lines = BufReader::new(stream);
+        lines.read_line(&mut line)?;
+        if line.is_empty() { wrote.map(|()| (line, lines)) } else { Ok((line, lines)) }
+    };
+    let (line, lines) = { talk }().with_context(|| path.display().to_string())?;
+    if line.is_empty() {
+        bail!("scx_toll ended without an answer");
+    }
+    let answer = serde_json::from_str(&line).context("the scheduler's answer is not understood")?;
+    let Answer::Watching { places } = answer else { return Err(unfit(answer)) };
+    Ok(Watch { places, lines, line: Vec::new() })
+}
+
+impl Watch {
+    /// The next frame; `None` when none came within `wait`. The end of the connection is
+    /// [`Frame::Ended`] too.
+    ///
+    /// # Errors
+    /// When the connection fails, or what comes is not understood.
+    pub fn next(&mut self, wait: Duration) -> Result<Option<Frame>> {
+        // A zero timeout would mean none at all.
+        self.lines.get_ref().set_read_timeout(Some(wait.max(Duration::from_millis(1))))?;
+        match self.lines.read_until(b'\n', &mut self.line) {
+            Ok(_) if self.line.ends_with(b"\n") => {
+                let frame = serde_json::from_slice(&self.line).context("a record")?;
+                self.line.clear();
+                Ok(Some(frame))
+            }
+            Ok(_) => Ok(Some(Frame::Ended {})),
+            Err(err) => match err.kind() {
+                ErrorKind::WouldBlock | ErrorKind::TimedOut | ErrorKind::Interrupted => Ok(None),
+                _ => Err(err).context("the control socket"),
+            },
+        }
+    }
 }
 
 fn print(text: &str) -> Result<()> {
