@@ -2,21 +2,23 @@
 //! `scx_toll explain`: decisions as they are made, in words or as JSON.
 
 use crate::cli::{ExplainArgs, FilterArgs};
-use crate::control::client::{self, Watch};
+use crate::control::client::{self, Line, Watch};
 use crate::control::run_dir;
-use crate::control::wire::{self, Frame};
+use crate::control::wire::Frame;
 use crate::events::Verdict;
 use crate::events::filter::{Filter, Sieve};
 use crate::fault::Fault;
 use crate::ui::explain::Teller;
 use anyhow::{Context, Result};
-use std::io::{ErrorKind, Write};
+use std::io::{BufWriter, ErrorKind, Stdout, Write};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 /// How often a signal and the end of the time are looked for.
 const POLL: Duration = Duration::from_millis(100);
+/// Bytes that are printed at once while more come.
+const WRITE_BYTES: usize = 64 << 10;
 /// Longest time that can be asked for, in seconds.
 const SECONDS_MAX: f64 = 7.0 * 86_400.0;
 
@@ -28,10 +30,9 @@ pub fn explain(args: &ExplainArgs) -> Result<()> {
     let filter = filter(&args.filter, false)?;
     let stop = until(args.seconds)?;
     let mut watch = client::watch(&run_dir(), &filter)?;
-    let mut printer = Printer { json: args.json, teller: Teller::default() };
-    let done = follow(&mut watch, &stop, &mut |frame| printer.print(frame));
-    let rest = printer.teller.rest();
-    quiet_pipe(done.and_then(|()| say(&rest)))
+    let mut printer = Printer::new(args.json);
+    let done = follow(&mut watch, &stop, &mut |line, more| printer.print(&line, more));
+    quiet_pipe(done.and_then(|()| printer.finish()))
 }
 
 /// What was typed, as a filter; refused here in the words of the flags.
@@ -90,56 +91,82 @@ pub(super) fn until(seconds: Option<f64>) -> Result<Until> {
     Ok(Until { signal, end: wait.map(|wait| Instant::now() + wait) })
 }
 
-/// Hand every frame to `take` until it is over.
+/// Hand every line to `take` until it is over, and whether another one has come already.
 pub(super) fn follow(
     watch: &mut Watch,
     stop: &Until,
-    take: &mut dyn FnMut(Frame) -> Result<()>,
+    take: &mut dyn FnMut(Line, bool) -> Result<()>,
 ) -> Result<()> {
     while !stop.is_over() {
-        match watch.next(POLL)? {
-            Some(Frame::Ended {}) => {
-                eprintln!("scx_toll: the scheduler has ended");
-                return Ok(());
+        let Some(line) = watch.next(POLL)? else { continue };
+        if line.is_notice() {
+            match line.frame()? {
+                Frame::Ended {} => {
+                    eprintln!("scx_toll: the scheduler has ended");
+                    return Ok(());
+                }
+                frame => complain(&frame),
             }
-            Some(frame) => take(frame)?,
-            None => {}
         }
+        take(line, watch.has_more())?;
     }
     Ok(())
 }
 
-/// Prints frames.
+fn complain(frame: &Frame) {
+    if let Frame::Lost { ring, queue } = frame {
+        eprintln!(
+            "scx_toll: {ring} records were lost because the ring buffer was full, {queue} because \
+             they were not read fast enough"
+        );
+    }
+}
+
+/// Prints frames, as they are or in words.
 pub(super) struct Printer {
-    pub(super) json: bool,
-    pub(super) teller: Teller,
+    json: bool,
+    teller: Teller,
+    out: BufWriter<Stdout>,
 }
 
 impl Printer {
-    pub(super) fn print(&mut self, frame: Frame) -> Result<()> {
-        if let Frame::Lost { ring, queue } = &frame {
-            eprintln!(
-                "scx_toll: {ring} records were lost because the ring buffer was full, {queue} \
-                 because they were not read fast enough"
-            );
+    pub(super) fn new(json: bool) -> Printer {
+        let out = BufWriter::with_capacity(WRITE_BYTES, std::io::stdout());
+        Printer { json, teller: Teller::default(), out }
+    }
+
+    /// Print a line that came; it is held back while `more` is to be printed.
+    fn print(&mut self, line: &Line, more: bool) -> Result<()> {
+        if self.json {
+            self.write(line.bytes())?;
+        } else {
+            self.tell(line.frame()?)?;
         }
+        if more { Ok(()) } else { self.out.flush().context("standard output") }
+    }
+
+    /// Print a frame in words.
+    pub(super) fn tell(&mut self, frame: Frame) -> Result<()> {
         let lines = match frame {
-            frame if self.json => return write(&wire::encode(&frame)?),
             Frame::Decision(decision) => self.teller.decision(*decision),
             Frame::Outcome(outcome) => self.teller.outcome(&outcome),
             Frame::Slice(_) | Frame::Lost { .. } | Frame::Ended {} => Vec::new(),
         };
-        say(&lines)
+        lines.iter().try_for_each(|line| self.write(line.as_bytes()))
     }
-}
 
-pub(super) fn say(lines: &[String]) -> Result<()> {
-    lines.iter().try_for_each(|line| write(&format!("{line}\n")))
-}
+    fn write(&mut self, line: &[u8]) -> Result<()> {
+        let wrote = self.out.write_all(line).and_then(|()| self.out.write_all(b"\n"));
+        wrote.context("standard output")
+    }
 
-fn write(text: &str) -> Result<()> {
-    let mut out = std::io::stdout().lock();
-    out.write_all(text.as_bytes()).context("standard output")
+    /// Print what was held back.
+    pub(super) fn finish(mut self) -> Result<()> {
+        for line in self.teller.rest() {
+            self.write(line.as_bytes())?;
+        }
+        self.out.flush().context("standard output")
+    }
 }
 
 /// A reader that has gone away (`| head`) has seen enough: no failure.

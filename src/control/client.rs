@@ -15,6 +15,8 @@ use std::time::Duration;
 
 /// How long the scheduler may take to answer; longer than its own patience.
 const PATIENCE: Duration = Duration::from_secs(60);
+/// Bytes of a subscription that are read at once.
+const READ_BYTES: usize = 256 << 10;
 
 /// Change the policy in force and say what was changed.
 ///
@@ -108,6 +110,7 @@ pub struct Watch {
     pub places: Places,
     lines: BufReader<UnixStream>,
     line: Vec<u8>,
+    wait: Duration,
 }
 
 /// Listen to the decisions of the scheduler whose socket is in `dir`.
@@ -123,7 +126,7 @@ pub fn watch(dir: &Path, filter: &Filter) -> Result<Watch> {
         stream.set_write_timeout(Some(PATIENCE))?;
         let wrote = stream.write_all(request.as_bytes());
         let mut line = String::new();
-        let mut lines = BufReader::new(stream);
+        let mut lines = BufReader::with_capacity(READ_BYTES, stream);
         lines.read_line(&mut line)?;
         if line.is_empty() { wrote.map(|()| (line, lines)) } else { Ok((line, lines)) }
     };
@@ -133,30 +136,61 @@ pub fn watch(dir: &Path, filter: &Filter) -> Result<Watch> {
     }
     let answer = serde_json::from_str(&line).context("the scheduler's answer is not understood")?;
     let Answer::Watching { places } = answer else { return Err(unfit(answer)) };
-    Ok(Watch { places, lines, line: Vec::new() })
+    Ok(Watch { places, lines, line: Vec::new(), wait: PATIENCE })
+}
+
+/// A line of a subscription, as it came.
+#[derive(Debug)]
+pub struct Line(Vec<u8>);
+
+impl Line {
+    /// The bytes, without a newline.
+    pub fn bytes(&self) -> &[u8] {
+        &self.0
+    }
+
+    /// True for the few lines that are no records.
+    pub fn is_notice(&self) -> bool {
+        [&b"{\"what\":\"lost\""[..], b"{\"what\":\"ended\""].iter().any(|s| self.0.starts_with(s))
+    }
+
+    /// What it says.
+    ///
+    /// # Errors
+    /// When it is not understood.
+    pub fn frame(&self) -> Result<Frame> {
+        serde_json::from_slice(&self.0).context("a record is not understood")
+    }
 }
 
 impl Watch {
-    /// The next frame; `None` when none came within `wait`. The end of the connection is
-    /// [`Frame::Ended`] too.
+    /// The next line; `None` when none came within `wait`. The end of the connection reads as
+    /// [`Frame::Ended`].
     ///
     /// # Errors
-    /// When the connection fails, or what comes is not understood.
-    pub fn next(&mut self, wait: Duration) -> Result<Option<Frame>> {
+    /// When the connection fails.
+    pub fn next(&mut self, wait: Duration) -> Result<Option<Line>> {
         // A zero timeout would mean none at all.
-        self.lines.get_ref().set_read_timeout(Some(wait.max(Duration::from_millis(1))))?;
+        let wait = wait.max(Duration::from_millis(1));
+        if self.wait != wait {
+            self.lines.get_ref().set_read_timeout(Some(wait))?;
+            self.wait = wait;
+        }
         match self.lines.read_until(b'\n', &mut self.line) {
-            Ok(_) if self.line.ends_with(b"\n") => {
-                let frame = serde_json::from_slice(&self.line).context("a record")?;
-                self.line.clear();
-                Ok(Some(frame))
+            Ok(_) if self.line.pop() == Some(b'\n') => {
+                Ok(Some(Line(std::mem::take(&mut self.line))))
             }
-            Ok(_) => Ok(Some(Frame::Ended {})),
+            Ok(_) => Ok(Some(Line(wire::encode(&Frame::Ended {})?.trim_end().into()))),
             Err(err) => match err.kind() {
                 ErrorKind::WouldBlock | ErrorKind::TimedOut | ErrorKind::Interrupted => Ok(None),
                 _ => Err(err).context("the control socket"),
             },
         }
+    }
+
+    /// True when more has come already: no wait for it.
+    pub fn has_more(&self) -> bool {
+        !self.lines.buffer().is_empty()
     }
 }
 

@@ -399,8 +399,7 @@ type CgroupOf = Option<(Names, String)>;
 /// Both ends of a subscription, if `filter` makes sense.
 fn audition(filter: &Filter) -> Result<(Listener, Seat, CgroupOf), String> {
     let root = cgroups::root();
-    let cgroup =
-        filter.cgroup.as_ref().map(|path| cgroups::find(&root, path)).transpose()?;
+    let cgroup = filter.cgroup.as_ref().map(|path| cgroups::find(&root, path)).transpose()?;
     let sieve = Sieve::new(filter, cgroup.as_ref().map(|found| (found.id, found.level)))?;
     let (listener, seat) = subscription(sieve);
     Ok((listener, seat, cgroup.map(|found| (Names::new(root), found.path))))

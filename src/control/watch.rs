@@ -2,7 +2,7 @@
 //! A subscription on its connection: records become lines as fast as the client takes them.
 
 use super::audience::{Lost, Seat};
-use super::wire::{self, Frame};
+use super::wire::Frame;
 use crate::cgroups::Names;
 use crate::events::{Event, Who};
 use log::debug;
@@ -17,8 +17,11 @@ use std::time::Duration;
 const PATIENCE: Duration = Duration::from_secs(60);
 /// How often a client that gets nothing is looked after.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
-/// Bytes that are collected before they are sent.
-const BATCH_BYTES: usize = 32 << 10;
+/// How long records are collected before they are sent: to send each alone would wake this thread
+/// and the client for each, and so cause more decisions than there are to tell.
+const COLLECT: Duration = Duration::from_millis(10);
+/// Bytes that are collected at most.
+const BATCH_BYTES: usize = 256 << 10;
 /// Moves whose outcome is waited for. Beyond, all are forgotten: their tasks never ran.
 const OPEN_MOVES_MAX: usize = 64 << 10;
 
@@ -75,20 +78,18 @@ pub fn stream(stream: &mut UnixStream, seat: &Seat, cgroup: Option<(Names, Strin
 }
 
 /// Send what is there; false at the end.
-fn send_batch(
-    stream: &mut UnixStream,
-    seat: &Seat,
-    fine: &mut Fine,
-) -> std::io::Result<bool> {
-    let mut batch = String::new();
-    let mut wait = LOOK_EVERY;
+fn send_batch(stream: &mut UnixStream, seat: &Seat, fine: &mut Fine) -> std::io::Result<bool> {
+    let mut batch = Vec::new();
+    let mut next = seat.next(LOOK_EVERY);
+    if next.is_ok() {
+        std::thread::sleep(COLLECT);
+    }
     let ended = loop {
-        match seat.next(wait) {
+        match next {
             Ok(event) => {
                 if fine.passes(&event) {
-                    batch += &wire::encode(&Frame::from(event))?;
+                    append(&mut batch, &Frame::from(event))?;
                 }
-                wait = Duration::ZERO;
                 if batch.len() >= BATCH_BYTES {
                     break false;
                 }
@@ -96,19 +97,26 @@ fn send_batch(
             Err(RecvTimeoutError::Timeout) => break false,
             Err(RecvTimeoutError::Disconnected) => break true,
         }
+        next = seat.next(Duration::ZERO);
     };
     let lost = seat.take_lost();
     if lost != Lost::default() {
-        batch += &wire::encode(&Frame::Lost { ring: lost.ring, queue: lost.queue })?;
+        append(&mut batch, &Frame::Lost { ring: lost.ring, queue: lost.queue })?;
     }
     if ended {
-        batch += &wire::encode(&Frame::Ended {})?;
+        append(&mut batch, &Frame::Ended {})?;
     }
     if batch.is_empty() && has_hung_up(stream)? {
         return Ok(false);
     }
-    stream.write_all(batch.as_bytes())?;
+    stream.write_all(&batch)?;
     Ok(!ended)
+}
+
+fn append(batch: &mut Vec<u8>, frame: &Frame) -> std::io::Result<()> {
+    serde_json::to_writer(&mut *batch, frame)?;
+    batch.push(b'\n');
+    Ok(())
 }
 
 /// Has the client closed its end? What it says meanwhile is ignored.
@@ -116,12 +124,7 @@ fn has_hung_up(stream: &UnixStream) -> std::io::Result<bool> {
     let mut byte = [0u8; 256];
     // SAFETY: the buffer is ours and as long as is said.
     let read = unsafe {
-        libc::recv(
-            stream.as_raw_fd(),
-            byte.as_mut_ptr().cast(),
-            byte.len(),
-            libc::MSG_DONTWAIT,
-        )
+        libc::recv(stream.as_raw_fd(), byte.as_mut_ptr().cast(), byte.len(), libc::MSG_DONTWAIT)
     };
     if read >= 0 {
         return Ok(read == 0);

@@ -123,13 +123,8 @@ fn refusals_name_their_reason() {
 
 #[test]
 fn what_did_not_come_to_a_price_is_told_without_one() {
-    let plain = |kind, level, verdict| Decision {
-        kind,
-        level,
-        verdict,
-        question: None,
-        ..decision()
-    };
+    let plain =
+        |kind, level, verdict| Decision { kind, level, verdict, question: None, ..decision() };
     let nobody = |decision| Decision { who: None, from_llc: None, ..decision };
     for (decision, text) in [
         (
