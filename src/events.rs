@@ -132,8 +132,8 @@ pub struct Question {
     pub warm_to_ns: u64,
     /// Most warmth that it can have.
     pub warm_most_ns: u64,
-    /// Run time that it is expected to need yet.
-    pub stay_ns: u64,
+    /// Run time that the remote part counts.
+    pub span_ns: u64,
     /// Extra run time there for its memory, per mille.
     pub there_pm: u32,
     /// The same here.
@@ -340,7 +340,7 @@ fn question(raw: &types::toll_decision) -> Question {
         warm_from_ns: raw.warm_from_ns,
         warm_to_ns: raw.warm_to_ns,
         warm_most_ns: raw.warm_most_ns,
-        stay_ns: raw.stay_ns,
+        span_ns: raw.span_ns,
         there_pm: raw.there_pm,
         here_pm: raw.here_pm,
         gate_since_ns: raw.gate.since_at,

@@ -19,7 +19,7 @@ fn question() -> Question {
         warm_from_ns: 820_000,
         warm_to_ns: 0,
         warm_most_ns: 1_000_000,
-        stay_ns: 0,
+        span_ns: 0,
         there_pm: 0,
         here_pm: 0,
         gate_since_ns: 0,

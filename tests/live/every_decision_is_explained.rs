@@ -51,7 +51,7 @@ fn answer(decision: &Decision, q: &Question) -> Result<Verdict, String> {
     };
     let gain = reference::gain(q.wait_from_ns, q.wait_to_ns, q.turns);
     let refill = reference::refill(q.warm_from_ns, q.warm_to_ns, q.refill_q10);
-    let remote = reference::remote(q.stay_ns, q.there_pm, q.here_pm);
+    let remote = reference::remote(q.span_ns, q.there_pm, q.here_pm);
     let penalty = reference::penalty(q.hop_ns, refill, remote, q.price_q10);
     same("gain", q.gain_ns, gain)?;
     same("refill", q.refill_ns, refill)?;
