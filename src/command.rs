@@ -12,6 +12,8 @@ use anyhow::{Context, Result};
 use std::io::{IsTerminal, Write};
 use std::path::PathBuf;
 
+pub mod explain;
+
 /// `scx_toll measure`: measure, print, store.
 ///
 /// # Errors

@@ -16,6 +16,7 @@ mod bad_machines_are_refused;
 mod books_balance_after_a_storm;
 mod counters_agree_with_the_tracepoint;
 mod emulation_is_not_measured;
+mod every_decision_is_explained;
 mod flags_change_what_happens;
 mod groups_get_their_shares;
 mod learning_recovers_a_wrong_table;
