@@ -84,6 +84,10 @@ pub enum Command {
     /// Tell every decision of the scheduler that is running, as it is made: what
     /// would be saved, what it would cost, and how it ended
     Explain(ExplainArgs),
+    /// Record decisions, what ran, and the load of each CPU in a file
+    Record(RecordArgs),
+    /// Write a recording in a form for others
+    Export(ExportArgs),
 }
 
 /// Which decisions.
@@ -118,6 +122,10 @@ pub struct ExplainArgs {
     /// Which decisions.
     #[command(flatten)]
     pub filter: FilterArgs,
+
+    /// Tell what was recorded in this file instead
+    #[arg(long, value_name = "FILE", conflicts_with = "seconds")]
+    pub from: Option<PathBuf>,
 
     /// Stop after so many seconds; without it, at Ctrl-C
     #[arg(long, value_name = "SECONDS")]
@@ -168,4 +176,36 @@ pub struct GetArgs {
     /// Print the policy as JSON
     #[arg(long)]
     pub json: bool,
+}
+
+/// Flags of `scx_toll record`.
+#[derive(Debug, Clone, Args)]
+pub struct RecordArgs {
+    /// Where to; what was there before is replaced
+    #[arg(value_name = "FILE")]
+    pub file: PathBuf,
+
+    /// Which decisions.
+    #[command(flatten)]
+    pub filter: FilterArgs,
+
+    /// Stop after so many seconds; without it, at Ctrl-C or when the scheduler ends
+    #[arg(long, value_name = "SECONDS")]
+    pub seconds: Option<f64>,
+}
+
+/// Flags of `scx_toll export`.
+#[derive(Debug, Clone, Args)]
+pub struct ExportArgs {
+    /// What `scx_toll record` wrote
+    #[arg(value_name = "RECORDING")]
+    pub recording: PathBuf,
+
+    /// Where to; what was there before is replaced
+    #[arg(value_name = "OUT")]
+    pub out: PathBuf,
+
+    /// A trace for ui.perfetto.dev, or one JSON object a line
+    #[arg(long, value_parser = ["perfetto", "json"], default_value = "perfetto")]
+    pub format: String,
 }

@@ -13,6 +13,8 @@ use std::io::{IsTerminal, Write};
 use std::path::PathBuf;
 
 pub mod explain;
+pub mod record;
+mod replay;
 
 /// `scx_toll measure`: measure, print, store.
 ///

@@ -37,4 +37,5 @@ pub mod config;
 pub mod control;
 pub mod fault;
 pub mod preflight;
+pub mod recording;
 pub mod sched;

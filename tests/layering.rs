@@ -16,7 +16,7 @@ const FLOW: [&str; 10] = [
 ];
 
 /// Modules beside the flow, and what each may see besides itself. `EVERYTHING` sees all.
-const BESIDE: [(&str, &[&str]); 12] = [
+const BESIDE: [(&str, &[&str]); 13] = [
     // The BPF half as generated: types and the skeleton.
     ("bpf", &[]),
     ("fault", &[]),
@@ -35,6 +35,8 @@ const BESIDE: [(&str, &[&str]); 12] = [
             "cgroups",
         ],
     ),
+    // Files of what the scheduler sends to those that listen.
+    ("recording", &["units", "topology", "model", "events", "control"]),
     ("sched", EVERYTHING),
     ("main", EVERYTHING),
     ("lib", EVERYTHING),

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! `scx_toll explain`: decisions as they are made, in words or as JSON.
 
+use super::replay;
 use crate::cli::{ExplainArgs, FilterArgs};
 use crate::control::client::{self, Line, Watch};
 use crate::control::run_dir;
-use crate::control::wire::Frame;
+use crate::control::wire::{self, Frame};
 use crate::events::Verdict;
 use crate::events::filter::{Filter, Sieve};
 use crate::fault::Fault;
@@ -28,10 +29,18 @@ const SECONDS_MAX: f64 = 7.0 * 86_400.0;
 /// When no scheduler is running, when it refuses, and when nothing can be written.
 pub fn explain(args: &ExplainArgs) -> Result<()> {
     let filter = filter(&args.filter, false)?;
+    if let Some(path) = &args.from {
+        let mut printer = Printer::new(args.json);
+        let done = replay::tell(path, &filter, &mut printer);
+        return quiet_pipe(done.and_then(|()| printer.finish()));
+    }
     let stop = until(args.seconds)?;
     let mut watch = client::watch(&run_dir(), &filter)?;
     let mut printer = Printer::new(args.json);
-    let done = follow(&mut watch, &stop, &mut |line, more| printer.print(&line, more));
+    let done = follow(&mut watch, &stop, &mut |line| match line {
+        Some((line, more)) => printer.print(&line, more),
+        None => Ok(()),
+    });
     quiet_pipe(done.and_then(|()| printer.finish()))
 }
 
@@ -91,14 +100,18 @@ pub(super) fn until(seconds: Option<f64>) -> Result<Until> {
     Ok(Until { signal, end: wait.map(|wait| Instant::now() + wait) })
 }
 
-/// Hand every line to `take` until it is over, and whether another one has come already.
+/// Hand every line to `take` until it is over, and whether another one has come already; `None`
+/// where none came for a while.
 pub(super) fn follow(
     watch: &mut Watch,
     stop: &Until,
-    take: &mut dyn FnMut(Line, bool) -> Result<()>,
+    take: &mut dyn FnMut(Option<(Line, bool)>) -> Result<()>,
 ) -> Result<()> {
     while !stop.is_over() {
-        let Some(line) = watch.next(POLL)? else { continue };
+        let Some(line) = watch.next(POLL)? else {
+            take(None)?;
+            continue;
+        };
         if line.is_notice() {
             match line.frame()? {
                 Frame::Ended {} => {
@@ -108,7 +121,7 @@ pub(super) fn follow(
                 frame => complain(&frame),
             }
         }
-        take(line, watch.has_more())?;
+        take(Some((line, watch.has_more())))?;
     }
     Ok(())
 }
@@ -145,8 +158,16 @@ impl Printer {
         if more { Ok(()) } else { self.out.flush().context("standard output") }
     }
 
+    /// Print a frame that was recorded.
+    pub(super) fn replay(&mut self, frame: Frame) -> Result<()> {
+        match self.json {
+            true => self.write(wire::encode(&frame)?.trim_end().as_bytes()),
+            false => self.tell(frame),
+        }
+    }
+
     /// Print a frame in words.
-    pub(super) fn tell(&mut self, frame: Frame) -> Result<()> {
+    fn tell(&mut self, frame: Frame) -> Result<()> {
         let lines = match frame {
             Frame::Decision(decision) => self.teller.decision(*decision),
             Frame::Outcome(outcome) => self.teller.outcome(&outcome),
