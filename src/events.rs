@@ -459,7 +459,8 @@ mod tests {
         assert_eq!(decode(&[]), None);
         assert_eq!(decode(&good[..good.len() - 1]), None);
         assert_eq!(decode(&[good.clone(), vec![0]].concat()), None);
-        for (field, value) in [(0usize, 9u8), (88, 7)] {
+        let kind = std::mem::offset_of!(types::toll_decision, kind);
+        for (field, value) in [(0usize, 9u8), (kind, 7)] {
             let mut bad = good.clone();
             bad[field] = value;
             assert_eq!(decode(&bad), None, "byte {field}");

@@ -40,6 +40,8 @@ pub fn record(args: &RecordArgs) -> Result<()> {
         }
         if flushed.elapsed() >= FLUSH_EVERY {
             recorder.flush().with_context(name)?;
+            // Also if the machine goes down.
+            recorder.target().sync_data().with_context(name)?;
             flushed = Instant::now();
         }
         Ok(())

@@ -119,6 +119,11 @@ impl<W: Write> Recorder<W> {
         self.out.flush()
     }
 
+    /// Where it is written.
+    pub fn target(&self) -> &W {
+        &self.out
+    }
+
     /// Write what is left, and that this is the end; gives back where it was written.
     ///
     /// # Errors

@@ -8,6 +8,7 @@ mod measured_tables;
 mod vm;
 
 mod a_made_up_machine_gets_its_recorded_table;
+mod a_recording_is_what_happened;
 mod a_short_sleeper_gets_in_among_hogs;
 mod affinity_and_weights_hold;
 mod affinity_storms_lose_nobody;
@@ -20,6 +21,7 @@ mod every_decision_is_explained;
 mod flags_change_what_happens;
 mod groups_get_their_shares;
 mod learning_recovers_a_wrong_table;
+mod listening_is_paid_while_somebody_listens;
 mod moves_follow_the_price;
 mod odd_machines_are_scheduled;
 mod oldest_and_newest_kernel;
