@@ -70,8 +70,9 @@ nested() {
     end x/1 x/2 y/1 y/2 x y
 }
 
+# With this weight the group is owed more than its limit, also among the crowd in the root cgroup.
 limit() {
-    weigh m 100
+    weigh m 1000
     echo "150000 100000" >"$CG/m/cpu.max"
     hogs m 8 $((2 * seconds + 5))
     tollwork hogs --n 12 --seconds $((seconds + 2)) >/dev/null &
