@@ -36,6 +36,9 @@ fn run(cli: Cli) -> Result<()> {
         Some(Command::Set(args)) => return client::set(args),
         Some(Command::Get(args)) => return client::get(args),
         Some(Command::Top) => return top::run(&*stop_on_signal()?),
+        Some(Command::Explain(args)) => return command::explain::explain(args),
+        Some(Command::Record(args)) => return command::record::record(args),
+        Some(Command::Export(args)) => return command::record::export(args),
         None => {}
     }
     if let Some(seconds) = cli.monitor {

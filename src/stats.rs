@@ -98,6 +98,10 @@ pub struct Counters {
     pub preempts: u64,
     /// Tasks left to the CPU of a waker that was about to sleep.
     pub handoffs: u64,
+    /// Moves between LLCs, made for their gain, whose task has run since.
+    pub judged: u64,
+    /// … and that paid, by the wait that followed.
+    pub paid: u64,
     /// Looks at the policy that were checked; only where a test asks for it.
     pub policy_checked: u64,
     /// … that saw a mixture of two policies.
@@ -183,6 +187,8 @@ impl Counters {
         add(&mut self.cost_hist, &cpu.cost_hist);
         self.preempts += cpu.nr_preempts;
         self.handoffs += cpu.nr_handoffs;
+        self.judged += cpu.nr_judged;
+        self.paid += cpu.nr_paid;
         self.policy_checked += cpu.nr_checked;
         self.policy_mixed += cpu.nr_mixed;
         for kind in 0..NR_ASKING {
@@ -213,6 +219,8 @@ impl Counters {
         sub(&mut delta.cost_hist, &before.cost_hist);
         delta.preempts = delta.preempts.saturating_sub(before.preempts);
         delta.handoffs = delta.handoffs.saturating_sub(before.handoffs);
+        delta.judged = delta.judged.saturating_sub(before.judged);
+        delta.paid = delta.paid.saturating_sub(before.paid);
         delta.policy_checked = delta.policy_checked.saturating_sub(before.policy_checked);
         delta.policy_mixed = delta.policy_mixed.saturating_sub(before.policy_mixed);
         for kind in 0..NR_ASKING {
@@ -238,6 +246,11 @@ impl Counters {
     /// Moves that were decided, by kind and level.
     pub fn applied(&self, kind: usize, level: Level) -> u64 {
         self.verdicts[kind][level.index()][..NR_APPLIED].iter().sum()
+    }
+
+    /// Share of the judged moves that paid; `None` before there is one.
+    pub fn precision(&self) -> Option<f64> {
+        (self.judged > 0).then(|| self.paid as f64 / self.judged as f64)
     }
 
     /// Mean time from enqueue to running, in ns.

@@ -32,15 +32,17 @@ static __always_inline void place_on(struct task_struct *p, struct toll_task *t,
  * to the LLC where it waits least, and no gate holds it. Returns a CPU;
  * *idle says whether it was claimed idle.
  */
-static __always_inline s32 place_newborn(struct task_struct *p, struct toll_cpu *me, s32 prev_cpu,
-					 u32 from, bool *idle,
-					 const struct toll_policy *pol)
+__noinline s32 place_newborn(struct task_struct *p __arg_trusted, s32 prev_cpu, bool *idle,
+			     const struct toll_policy *pol)
 {
+	u32 rank, to, from = cpu_llc(prev_cpu), best = from;
+	struct toll_cpu *me = this_cpu();
 	const struct cpumask *cpus;
-	u32 rank, to, best = from;
 	u64 wait, least;
 	s32 cpu;
 
+	if (!idle || !pol || !me)
+		return prev_cpu;
 	*idle = false;
 	me->nr_births++;
 	least = toll_wait_in(from, 0, true, pol);
@@ -73,13 +75,14 @@ static __always_inline s32 place_newborn(struct task_struct *p, struct toll_cpu 
  * A new process lives where least lives, if a CPU idles there; threads stay near the memory that
  * they share. Returns the claimed CPU, or a negative number.
  */
-static __always_inline s32 place_process(struct task_struct *p, struct toll_cpu *me, u32 from)
+__noinline s32 place_process(struct task_struct *p __arg_trusted, u32 from)
 {
+	struct toll_cpu *me = this_cpu();
 	u64 now = scx_bpf_now();
 	s32 cpu;
 	u32 to;
 
-	if (p->pid != p->tgid || toll_nr_llcs < 2 || !p->mm)
+	if (!me || p->pid != p->tgid || toll_nr_llcs < 2 || !p->mm)
 		return -EBUSY;
 	to = home_choose(p, from, now);
 	if (to == TOLL_NO_LLC)
@@ -97,18 +100,25 @@ static __always_inline s32 place_process(struct task_struct *p, struct toll_cpu 
  * Place outward at @level: the nearest LLC there with an idle CPU, if it pays.
  * Returns the claimed CPU, or a negative number.
  */
-static __always_inline s32 place_outward(struct task_struct *p, struct toll_task *t,
-					 struct toll_cpu *me, struct ask *a, u32 level,
-					 const struct toll_policy *pol)
+__noinline s32 place_outward(struct task_struct *p __arg_trusted, struct toll_task *t,
+			     struct ask *a, u32 level, const struct toll_policy *pol)
 {
+	struct about about = { .kind = TOLL_KIND_PLACE, .level = level };
 	u32 verdict = TOLL_NOTHING, rank, to;
+	struct toll_cpu *me = this_cpu();
 	struct toll_llc *llc;
 	bool asked = false;
 	s32 cpu = -EBUSY;
+	u64 seq;
 
+	if (!t || !a || !pol || !me)
+		return -EBUSY;
+	ask_anew(a);
 	bpf_for(rank, 0, toll_nr_llcs - 1) {
 		to = outward(a->from, rank);
 		if (level_of(a->from, to) != level)
+			continue;
+		if (a->node != TOLL_NO_NODE && llc_node(to) != a->node)
 			continue;
 		if (!asked)
 			count_asked(me, TOLL_KIND_PLACE, level);
@@ -124,59 +134,41 @@ static __always_inline s32 place_outward(struct task_struct *p, struct toll_task
 		if (verdict != TOLL_APPLIED)
 			break;
 		cpu = claim_idle(p, to);
-		if (cpu >= 0) {
-			count_judged(me, a->from, to, a->gain_ns, a->penalty_ns);
+		if (cpu >= 0)
 			break;
-		}
 		verdict = TOLL_RACED;
 	}
-	if (asked)
-		count_verdict(me, TOLL_KIND_PLACE, level, verdict);
+	if (!asked)
+		return cpu;
+	about.from = a->from;
+	about.to = a->to;
+	about.verdict = verdict;
+	about.to_cpu = cpu >= 0 ? cpu : -1;
+	seq = conclude(me, p, t, a, &about, pol);
+	if (cpu >= 0)
+		note_move(&t->move, a, verdict, seq);
 	return cpu;
 }
 
 /*
  * An idle CPU of the task's home node, when it ran elsewhere: its memory is there, so the way
- * costs less than nothing.
+ * costs less than nothing. It does not wait yet, so nothing else is gained.
  */
-static __always_inline s32 place_homeward(struct task_struct *p, struct toll_task *t,
-					  struct toll_cpu *me, u32 from,
+static __always_inline s32 place_homeward(struct task_struct *p, struct toll_task *t, u32 from,
 					  const struct toll_policy *pol)
 {
-	u32 verdict = TOLL_NOTHING, rank, to;
-	struct toll_llc *llc;
-	s32 cpu = -EBUSY;
 	struct ask a;
 
 	if (t->home_node == llc_node(from) || t->home_node == TOLL_NO_NODE || toll_nr_llcs < 2)
 		return -EBUSY;
 	if (ask_init(&a, t, from, 0, pol))
 		return -EBUSY;
-	count_asked(me, TOLL_KIND_PLACE, TOLL_LEVEL_NODE);
-	bpf_for(rank, 0, toll_nr_llcs - 1) {
-		to = outward(from, rank);
-		if (llc_node(to) != t->home_node)
-			continue;
-		llc = llc_of(to);
-		if (!llc || !may_have_idle(llc) || !may_use(p, to))
-			continue;
-		verdict = worth_moving(&a, t, to, 0, pol);
-		if (verdict != TOLL_APPLIED)
-			continue;
-		cpu = claim_idle(p, to);
-		if (cpu >= 0) {
-			count_judged(me, from, to, a.gain_ns, a.penalty_ns);
-			break;
-		}
-		verdict = TOLL_RACED;
-	}
-	count_verdict(me, TOLL_KIND_PLACE, TOLL_LEVEL_NODE, verdict);
-	return cpu;
+	a.node = t->home_node;
+	return place_outward(p, t, &a, TOLL_LEVEL_NODE, pol);
 }
 
 /* Steps 4 and 5: leave the LLC for an idle CPU further out. */
-static __always_inline s32 place_away(struct task_struct *p, struct toll_task *t,
-				      struct toll_cpu *me, u32 from,
+static __always_inline s32 place_away(struct task_struct *p, struct toll_task *t, u32 from,
 				      const struct toll_policy *pol)
 {
 	struct ask a;
@@ -190,9 +182,9 @@ static __always_inline s32 place_away(struct task_struct *p, struct toll_task *t
 			    pol);
 	if (ask_init(&a, t, from, wait, pol))
 		return -EBUSY;
-	cpu = place_outward(p, t, me, &a, TOLL_LEVEL_LLC, pol);
+	cpu = place_outward(p, t, &a, TOLL_LEVEL_LLC, pol);
 	if (cpu < 0)
-		cpu = place_outward(p, t, me, &a, TOLL_LEVEL_NODE, pol);
+		cpu = place_outward(p, t, &a, TOLL_LEVEL_NODE, pol);
 	return cpu;
 }
 

@@ -26,10 +26,11 @@ static __always_inline void count_asked(struct toll_cpu *me, u32 kind, u32 level
 	me->asked[slot(kind, TOLL_KIND_SLOTS)][slot(level, TOLL_LEVEL_SLOTS)]++;
 }
 
-static __always_inline void count_verdict(struct toll_cpu *me, u32 kind, u32 level, u32 verdict)
+/* Returns how many were counted by now. */
+static __always_inline u64 count_verdict(struct toll_cpu *me, u32 kind, u32 level, u32 verdict)
 {
-	me->verdicts[slot(kind, TOLL_KIND_SLOTS)][slot(level, TOLL_LEVEL_SLOTS)]
-		    [slot(verdict, TOLL_VERDICT_SLOTS)]++;
+	return ++me->verdicts[slot(kind, TOLL_KIND_SLOTS)][slot(level, TOLL_LEVEL_SLOTS)]
+			     [slot(verdict, TOLL_VERDICT_SLOTS)];
 }
 
 /* A task runs on another CPU than before; @kind is what moved it. */
@@ -55,12 +56,12 @@ static __always_inline void count_wait(struct toll_cpu *me, u64 ns)
 	me->wait_hist[slot(toll_hist_slot(ns), TOLL_HIST_SLOTS)]++;
 }
 
-/* A task is sent from LLC @from to LLC @to because dL > P. */
+/* A task that was sent from LLC @from because dL > P runs in LLC @to. */
 static __always_inline void count_judged(struct toll_cpu *me, u32 from, u32 to, s64 gain_ns,
 					 s64 penalty_ns)
 {
 	u64 gain = gain_ns > 0 ? gain_ns : 0, cost = penalty_ns > 0 ? penalty_ns : 0;
-	struct toll_pair *pair = pair_of(from, to);
+	struct toll_pair *pair = from != to ? pair_of(from, to) : NULL;
 
 	me->gain_ns += gain;
 	me->cost_ns += cost;

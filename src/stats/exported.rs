@@ -166,6 +166,12 @@ pub struct TollStats {
     /// Hand-offs.
     #[stat(desc = "tasks left to the CPU of a waker that was about to sleep")]
     pub handoffs: u64,
+    /// Moves because ΔL > P after which the task has run.
+    #[stat(desc = "moves because dL > P after which the task has run")]
+    pub judged: u64,
+    /// … that paid, by the wait that followed.
+    #[stat(desc = "... and that paid, by the wait that followed")]
+    pub paid: u64,
     /// Context switches.
     #[stat(desc = "context switches of the machine")]
     pub switches: u64,
@@ -296,6 +302,8 @@ impl From<&Delta> for TollStats {
             wait_ns: counters.wait_ns,
             preempts: counters.preempts,
             handoffs: counters.handoffs,
+            judged: counters.judged,
+            paid: counters.paid,
             switches: delta.overhead.switches,
             bpf_ns: delta.overhead.bpf_ns,
             bpf_runs: delta.overhead.bpf_runs,

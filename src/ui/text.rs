@@ -77,6 +77,17 @@ pub fn refused(sums: &[u64; VERDICTS.len()]) -> Vec<(String, u64)> {
     refused
 }
 
+/// How many of the moves paid, by the wait that followed.
+fn precision(judged: u64, paid: u64) -> String {
+    match judged {
+        0 => "no move for a gain was judged".into(),
+        _ => {
+            let share = paid as f64 / judged as f64;
+            format!("{:.0} % of {judged} moves for a gain paid", share * 100.0)
+        }
+    }
+}
+
 /// One block of `--stats` and `--monitor`.
 pub fn stats_block(stats: &TollStats) -> String {
     let mut out = String::new();
@@ -96,7 +107,8 @@ pub fn stats_block(stats: &TollStats) -> String {
         llc_line(&mut out, *index, llc);
     }
     moves_table(&mut out, &stats.moves);
-    let _ = writeln!(out, "  {}", refusals(&stats.by_verdict()));
+    let precision = precision(stats.judged, stats.paid);
+    let _ = writeln!(out, "  {}; {precision}", refusals(&stats.by_verdict()));
     out
 }
 
@@ -120,6 +132,7 @@ pub fn exit_report(counters: &Counters, llcs: &[LlcSnapshot]) -> String {
         counters.births, counters.births_away
     );
     moves_table(&mut out, &exported::moves(counters));
+    let _ = writeln!(out, "  {}", precision(counters.judged, counters.paid));
     let _ = writeln!(out, "  decisions  {:<14}{:>10}  how they ended", "level", "asked");
     for (kind, name) in KINDS.iter().enumerate().take(NR_ASKING) {
         for level in Level::ALL {
