@@ -45,7 +45,7 @@ pub fn be_the_scheduler() {
     std::thread::spawn(move || serve_stats(&dir, stats));
     loop {
         if let Some(job) = control.next(Duration::from_secs(1)) {
-            job.answer(Answer::Policy(Box::new(policy.clone())));
+            job.carry_out(|_| Answer::Policy(Box::new(policy.clone())));
         }
     }
 }
