@@ -50,9 +50,9 @@ require_toll
 echo "== said"
 cat /tmp/said
 echo "== switches"
-# CPU and time of each, and the marks between which they are counted.
-awk '/tracing_mark_write: (begin|end)/ { for (i = 1; i < NF; i++) if ($(i + 1) == "tracing_mark_write:") print $(i + 2), $i }
-     / sched_switch: / { for (i = 2; i < NF; i++) if ($(i + 1) == "sched_switch:") { match($0, /\[[0-9]+\]/); print substr($0, RSTART + 1, RLENGTH - 2), $i } }' \
+# Time, CPU and task of each, and the marks between which they are counted.
+awk '/tracing_mark_write: (begin|end)/ { for (i = 1; i < NF; i++) if ($(i + 1) == "tracing_mark_write:") print $i, $(i + 2) }
+     / sched_switch: / { for (i = 2; i < NF; i++) if ($(i + 1) == "sched_switch:") { match($0, /\[[0-9]+\]/); cpu = substr($0, RSTART + 1, RLENGTH - 2); match($0, /next_pid=[0-9]+/); print $i, cpu, substr($0, RSTART + 9, RLENGTH - 9) } }' \
     "$TRACING/trace" | tr -d :
 echo "== live"
 cat /tmp/live
