@@ -5,7 +5,7 @@
 //! Data flows one way, and the modules stand here in its order:
 //!
 //! ```text
-//! units, topology ─► measure ─► model ─► policy ─► BPF decisions ─► stats ─► ui
+//! units, topology ─► measure ─► model ─► policy ─► BPF decisions ─► stats ─► analysis ─► ui
 //! ```
 //!
 //! A module uses only modules of earlier stages; [`sched`] alone sees all of
@@ -26,6 +26,8 @@ pub mod policy;
 pub mod bpf;
 
 pub mod stats;
+
+pub mod analysis;
 
 pub mod ui;
 
