@@ -29,6 +29,7 @@ fn run(cli: Cli) -> Result<()> {
         Some(Command::Measure(args)) => return command::measure(args),
         Some(Command::Set(args)) => return client::set(args),
         Some(Command::Get(args)) => return client::get(args),
+        Some(Command::Analyze(args)) => return command::analyze::run(args),
         None => {}
     }
     let config = Config::new(cli)?;

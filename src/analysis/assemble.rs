@@ -7,9 +7,7 @@ use super::correlate::{self, BINS_MIN};
 use super::infer::{Kind, Share};
 use super::layout::Layout;
 use super::read::{self, Intake};
-use super::report::{
-    Correlations, DISTANCES, KindRow, Map, PolicyRow, PriceRow, Report, TaskRow,
-};
+use super::report::{Correlations, DISTANCES, KindRow, Map, PolicyRow, PriceRow, Report, TaskRow};
 use crate::model::PenaltyTable;
 use anyhow::{Result, bail};
 use std::io::Read;
@@ -126,7 +124,13 @@ fn kind_rows(sums: &Sums) -> Vec<KindRow> {
         let sum = sums.kinds.get(&kind)?;
         let count = sum.by_distance.iter().sum::<u64>();
         let confidence = sum.confidence / count.max(1) as f64;
-        Some(KindRow { kind, count, by_distance: sum.by_distance, confidence, by_context: sum.by_context })
+        Some(KindRow {
+            kind,
+            count,
+            by_distance: sum.by_distance,
+            confidence,
+            by_context: sum.by_context,
+        })
     });
     rows.collect()
 }

@@ -276,20 +276,23 @@ impl Sums {
             return;
         }
         let place = self.worst.partition_point(|worst| loss_ns(worst) >= own_ns);
-        self.worst.insert(place, WorstMove {
-            at_ns: moved.at_ns,
-            name: moved.comm.text(),
-            pid: moved.pid,
-            from: moved.from,
-            to: moved.to,
-            source: moved.source,
-            target: moved.target,
-            kind: judged.kind,
-            confidence: judged.confidence,
-            gain_ns: priced.gain_ns,
-            penalty_ns: priced.penalty_ns,
-            ran_after_ns: moved.ran_after_ns,
-        });
+        self.worst.insert(
+            place,
+            WorstMove {
+                at_ns: moved.at_ns,
+                name: moved.comm.text(),
+                pid: moved.pid,
+                from: moved.from,
+                to: moved.to,
+                source: moved.source,
+                target: moved.target,
+                kind: judged.kind,
+                confidence: judged.confidence,
+                gain_ns: priced.gain_ns,
+                penalty_ns: priced.penalty_ns,
+                ran_after_ns: moved.ran_after_ns,
+            },
+        );
         self.worst.truncate(WORST_MAX);
     }
 

@@ -58,7 +58,9 @@ impl Left {
             b'X' | b'Z' | b'x' => Some(Left::Dead),
             // Older kernels mark a preempted task that had begun to sleep.
             _ if letters.contains(&b'+') => Some(Left::Runnable),
-            b'S' | b'D' | b'T' | b't' | b'P' | b'I' | b'K' | b'W' | b'N' | b'p' => Some(Left::Asleep),
+            b'S' | b'D' | b'T' | b't' | b'P' | b'I' | b'K' | b'W' | b'N' | b'p' => {
+                Some(Left::Asleep)
+            }
             // A number: the bits as the kernel keeps them.
             b'0'..=b'9' => {
                 let bits: u32 = std::str::from_utf8(letters).ok()?.parse().ok()?;

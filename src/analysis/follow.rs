@@ -98,7 +98,9 @@ impl Follower {
             What::Switch { prev, prev_comm, left, next, next_comm } => {
                 self.switch(event.cpu, (prev, prev_comm, left), (next, next_comm), watch);
             }
-            What::Wakeup { pid, comm, cpu, new } => self.wakeup(event, (pid, comm), cpu, new, watch),
+            What::Wakeup { pid, comm, cpu, new } => {
+                self.wakeup(event, (pid, comm), cpu, new, watch)
+            }
             What::Migrate { pid, comm, from, to } => {
                 self.cpu(from);
                 self.cpu(to);
@@ -302,7 +304,9 @@ impl Follower {
         self.tasks[slot].cpu = Some(cpu);
         match left {
             Left::Runnable => self.queue(slot, cpu, now_ns, true, watch),
-            Left::Asleep => self.tasks[slot].state = State::Asleep { since_ns: now_ns, woken_early },
+            Left::Asleep => {
+                self.tasks[slot].state = State::Asleep { since_ns: now_ns, woken_early }
+            }
             Left::Dead => {
                 self.tasks[slot].state = State::Asleep { since_ns: now_ns, woken_early: false };
                 self.slots[self.tasks[slot].pid as usize] = 0;
@@ -321,12 +325,16 @@ impl Follower {
                     watch.waited(now_ns, comm, now_ns - since_ns);
                 }
             }
-            State::Asleep { since_ns, woken_early: true } => watch.waited(now_ns, comm, now_ns - since_ns),
+            State::Asleep { since_ns, woken_early: true } => {
+                watch.waited(now_ns, comm, now_ns - since_ns)
+            }
             State::Asleep { .. } | State::Running { .. } => self.repairs += 1,
             State::Newborn | State::Unknown => {}
         }
         let before = self.tasks[slot].cpu;
-        if let Some(from) = before.filter(|&from| from != cpu && self.tasks[slot].state != State::Unknown) {
+        if let Some(from) =
+            before.filter(|&from| from != cpu && self.tasks[slot].state != State::Unknown)
+        {
             // Nobody told: a trace without moves, or one that was lost.
             self.close(slot, None, watch);
             self.open(None, slot, from, cpu);

@@ -167,7 +167,8 @@ impl Share {
         let (count, share) = (n as f64, hits as f64 / n as f64);
         let scale = 1.0 + Z * Z / count;
         let centre = (share + Z * Z / (2.0 * count)) / scale;
-        let half = Z / scale * (share * (1.0 - share) / count + Z * Z / (4.0 * count * count)).sqrt();
+        let half =
+            Z / scale * (share * (1.0 - share) / count + Z * Z / (4.0 * count * count)).sqrt();
         Share { n, share, low: (centre - half).max(0.0), high: (centre + half).min(1.0) }
     }
 

@@ -97,7 +97,8 @@ impl Pricer {
             mean => mean - (mean >> MEAN_SHIFT) + (ran_ns >> MEAN_SHIFT),
         };
         let (Some(llc), Some(node)) = (layout.llc(cpu), layout.node(cpu)) else { return };
-        let cap_ns = layout.topo.llc(llc).map_or(0, |llc| u64::from(llc.cache_kib) * self.ns_per_kib);
+        let cap_ns =
+            layout.topo.llc(llc).map_or(0, |llc| u64::from(llc.cache_kib) * self.ns_per_kib);
         let (fill_q10, left) = (self.fill_q10, self.left_in(slot, llc));
         self.busy_ns[llc.index()] += ran_ns;
         let busy_ns = self.busy_ns[llc.index()];
@@ -122,7 +123,9 @@ impl Pricer {
 
     /// Warmth of a task in an LLC now.
     fn left_in(&self, slot: usize, llc: LlcId) -> u64 {
-        let Some(task) = self.tasks.get(slot).filter(|task| task.llc == Some(llc)) else { return 0 };
+        let Some(task) = self.tasks.get(slot).filter(|task| task.llc == Some(llc)) else {
+            return 0;
+        };
         let others_ns = self.busy_ns[llc.index()].saturating_sub(task.busy_ns);
         decide::warm_left(task.warm_ns, others_ns, &self.decay.q10, self.decay.step.get())
     }
@@ -138,17 +141,18 @@ impl Pricer {
         let stay_ns = decide::expect_stay(task.avg_burst_ns, task.burst_ns);
         let turn_ns = |cpu: u32| self.mean_turn_ns.get(cpu as usize).copied().unwrap_or(0);
         let turns = decide::turns(stay_ns, turn_ns(moved.from), MAX_TURNS);
-        let gain_ns =
-            decide::gain(ahead * turn_ns(moved.from), behind * turn_ns(moved.to), turns);
+        let gain_ns = decide::gain(ahead * turn_ns(moved.from), behind * turn_ns(moved.to), turns);
         let factor = self.matrix.refill[level.index()].raw();
-        let refill = decide::refill(self.left_in(moved.slot, from), self.left_in(moved.slot, to), factor);
+        let refill =
+            decide::refill(self.left_in(moved.slot, from), self.left_in(moved.slot, to), factor);
         let node = |cpu: u32| layout.node(cpu);
         let rate = |cpu: u32| {
             let (memory, cpu) = (task.home.or(node(moved.from))?, node(cpu)?);
             let row = self.matrix.remote.get(memory as usize)?;
             row.get(cpu as usize).map(|rate| rate.get())
         };
-        let remote = decide::remote(stay_ns, rate(moved.to).unwrap_or(0), rate(moved.from).unwrap_or(0));
+        let remote =
+            decide::remote(stay_ns, rate(moved.to).unwrap_or(0), rate(moved.from).unwrap_or(0));
         let hop_ns = self.matrix.hop(from, to).get();
         let penalty_ns = decide::penalty(hop_ns, refill, remote, self.matrix.price.raw());
         Some(Priced { gain_ns, penalty_ns })

@@ -56,9 +56,12 @@ impl Frames {
 
     /// There is nothing more in this frame.
     pub fn finish(&mut self, found: &mut dyn FnMut(Transfer)) {
-        let step = |(cpu, before, now): &(u32, f64, f64)| (*cpu, *before, (now - before).trunc() as i64);
-        let mut falls: Vec<_> = self.changed.iter().map(step).filter(|(_, _, by)| *by < 0).collect();
-        let mut rises: Vec<_> = self.changed.iter().map(step).filter(|(_, _, by)| *by > 0).collect();
+        let step =
+            |(cpu, before, now): &(u32, f64, f64)| (*cpu, *before, (now - before).trunc() as i64);
+        let mut falls: Vec<_> =
+            self.changed.iter().map(step).filter(|(_, _, by)| *by < 0).collect();
+        let mut rises: Vec<_> =
+            self.changed.iter().map(step).filter(|(_, _, by)| *by > 0).collect();
         self.changed.clear();
         let ways = falls.len().max(rises.len()).max(1) as f32;
         for exact in [true, false] {
@@ -76,7 +79,13 @@ impl Frames {
                 let tasks = rise.2.min(-fall.2);
                 let mut judged = from_loads(whole(fall.1), whole(rise.1));
                 judged.confidence /= ways.sqrt();
-                found(Transfer { at_ns: self.at_ns, from: fall.0, to: rise.0, tasks: tasks as u32, judged });
+                found(Transfer {
+                    at_ns: self.at_ns,
+                    from: fall.0,
+                    to: rise.0,
+                    tasks: tasks as u32,
+                    judged,
+                });
                 fall.2 += tasks;
                 rise.2 -= tasks;
             }

@@ -105,7 +105,9 @@ pub fn all_pairs(series: &[Vec<f64>]) -> Vec<Correlation> {
             found.push(strongest((a, &x), (b, &y), pairs, others.regressors.len()));
         }
     }
-    found.sort_by(|one, other| one.p_family.total_cmp(&other.p_family).then(other.r.abs().total_cmp(&one.r.abs())));
+    found.sort_by(|one, other| {
+        one.p_family.total_cmp(&other.p_family).then(other.r.abs().total_cmp(&one.r.abs()))
+    });
     found
 }
 
@@ -131,7 +133,8 @@ impl Others {
         if nr_series < 3 {
             return Others { regressors: Vec::new() };
         }
-        let rest: Vec<f64> = total.iter().zip(a).zip(b).map(|((total, a), b)| total - a - b).collect();
+        let rest: Vec<f64> =
+            total.iter().zip(a).zip(b).map(|((total, a), b)| total - a - b).collect();
         let rest = Model::fit(&rest).rest(&rest);
         let n = rest.len();
         let shifted = |by: isize| -> Vec<f64> {
@@ -160,15 +163,23 @@ impl Others {
 }
 
 /// The strongest correlation of two rests.
-fn strongest((a, x): (usize, &[f64]), (b, y): (usize, &[f64]), pairs: usize, taken: usize) -> Correlation {
+fn strongest(
+    (a, x): (usize, &[f64]),
+    (b, y): (usize, &[f64]),
+    pairs: usize,
+    taken: usize,
+) -> Correlation {
     let n = x.len();
     let scale = (power(x) * power(y)).sqrt().max(f64::MIN_POSITIVE);
     let lags = -(LAG_MAX as i32)..=LAG_MAX as i32;
-    let by_lag: Vec<f64> = lags.clone().map(|lag| {
-        let by = lag.unsigned_abs() as usize;
-        let (lead, follow) = if lag >= 0 { (x, y) } else { (y, x) };
-        dot(&lead[..n - by], &follow[by..]) / scale
-    }).collect();
+    let by_lag: Vec<f64> = lags
+        .clone()
+        .map(|lag| {
+            let by = lag.unsigned_abs() as usize;
+            let (lead, follow) = if lag >= 0 { (x, y) } else { (y, x) };
+            dot(&lead[..n - by], &follow[by..]) / scale
+        })
+        .collect();
     // Sums over n − |lag| bins were divided by n: the test allows for it.
     let z = |at: usize| {
         let bins = (n - at.abs_diff(LAG_MAX)) as f64;
@@ -229,7 +240,11 @@ fn slopes(x: &[f64], y: &[f64]) -> (f64, f64) {
     let determinant = uu * dd - ud * ud;
     if determinant <= f64::EPSILON * uu * dd {
         // Only rises, or only falls.
-        return if uu >= dd { (f64::from(uy > 0.0) * 9.0, 0.0) } else { (0.0, f64::from(dy > 0.0) * 9.0) };
+        return if uu >= dd {
+            (f64::from(uy > 0.0) * 9.0, 0.0)
+        } else {
+            (0.0, f64::from(dy > 0.0) * 9.0)
+        };
     }
     let (rise, fall) = ((uy * dd - dy * ud) / determinant, (dy * uu - uy * ud) / determinant);
     let mut error = 0.0;

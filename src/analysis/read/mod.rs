@@ -175,7 +175,9 @@ pub fn read(
     loop {
         // Of JSON a whole series may stand in one line.
         let more = match format {
-            Format::Json => lines.next_chunk().context(UNREADABLE)?.map(|bytes| reader.json(bytes, sink)),
+            Format::Json => {
+                lines.next_chunk().context(UNREADABLE)?.map(|bytes| reader.json(bytes, sink))
+            }
             _ => lines.next_line().context(UNREADABLE)?.map(|line| match line {
                 Line::Whole(line) if format == Format::Csv => reader.csv_line(line, sink),
                 Line::Whole(line) => reader.trace_line(line, sink),

@@ -15,7 +15,8 @@ use super::text::CPU_MAX;
 /// More tasks than this on a CPU are taken for damage.
 const RUNNABLE_MAX: f64 = 1e7;
 /// Names of the time and the ns in one of its units.
-const TIMES: [(&str, f64); 4] = [("time", 1e9), ("time_ms", 1e6), ("time_us", 1e3), ("time_ns", 1.0)];
+const TIMES: [(&str, f64); 4] =
+    [("time", 1e9), ("time_ms", 1e6), ("time_us", 1e3), ("time_ns", 1.0)];
 
 /// Where the three numbers stand in a line of CSV.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -30,8 +31,11 @@ impl Columns {
     /// From the heading; `None` if it is no heading of a load series.
     pub fn from_heading(line: &[u8]) -> Option<Columns> {
         let line = std::str::from_utf8(line).ok()?;
-        let names: Vec<String> =
-            line.trim_start_matches('\u{feff}').split(',').map(|name| name.trim().to_lowercase()).collect();
+        let names: Vec<String> = line
+            .trim_start_matches('\u{feff}')
+            .split(',')
+            .map(|name| name.trim().to_lowercase())
+            .collect();
         let at = |wanted: &str| names.iter().position(|name| name == wanted);
         let (time, unit_ns) = TIMES.iter().find_map(|(name, unit)| Some((at(name)?, *unit)))?;
         Some(Columns { time, unit_ns, cpu: at("cpu")?, runnable: at("runnable")? })

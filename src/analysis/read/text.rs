@@ -220,9 +220,8 @@ fn what(name: &[u8], body: &[u8]) -> Option<Option<What>> {
         b"sched_wakeup" => wakeup(body, false),
         b"sched_wakeup_new" => wakeup(body, true),
         b"sched_migrate_task" => migrate(body),
-        b"sched_process_fork" => {
-            named(body, b"child_comm=", b" child_pid=").map(|(comm, child, _)| What::Fork { child, comm })
-        }
+        b"sched_process_fork" => named(body, b"child_comm=", b" child_pid=")
+            .map(|(comm, child, _)| What::Fork { child, comm }),
         b"sched_process_exit" => pid_value(body, b"pid=").map(|pid| What::Exit { pid }),
         b"sched_process_exec" => pid_value(body, b"pid=").map(|pid| What::Exec { pid }),
         b"sched_move_numa" => pid_value(body, b"pid=").map(|pid| What::Numa { pid, other: 0 }),
