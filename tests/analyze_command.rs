@@ -9,45 +9,49 @@ use std::fmt::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-/// Two seconds of four CPUs: hogs take turns, and idle CPUs fetch tasks that wait.
+/// Two seconds of four CPUs: hogs take turns, sleep, and are woken on CPU 0; CPUs without any fetch
+/// one that waits elsewhere.
 fn trace(seed: u64) -> String {
     let mut rng = Rng(seed);
     let mut text = String::new();
     let name = |pid: u32| if pid == 0 { "swapper".into() } else { format!("<hog & co>{pid}") };
     let mut running = [0u32; 4];
     let mut waiting: [Vec<u32>; 4] = Default::default();
-    waiting[0] = (1..=7).collect();
+    let mut asleep: Vec<u32> = (1..=9).collect();
     for at in 0..4000u64 {
         let stamp = format!("{}.{:06}", at / 2000, at % 2000 * 500);
         let cpu = rng.below(4) as usize;
+        let prev = running[cpu];
+        let mut event = |event: String| {
+            let _ = writeln!(text, " {}-{prev} [{cpu:03}] d..2. {stamp}: {event}", name(prev));
+        };
+        if let Some(pid) = asleep.pop() {
+            event(format!("sched_wakeup: comm={} pid={pid} prio=120 target_cpu=000", name(pid)));
+            waiting[0].push(pid);
+        }
         let busiest = (0..4).max_by_key(|&cpu| waiting[cpu].len()).unwrap();
-        if waiting[cpu].is_empty() && waiting[busiest].len() > 1 {
+        if waiting[cpu].is_empty() && !waiting[busiest].is_empty() {
             let pid = waiting[busiest].pop().unwrap();
             waiting[cpu].push(pid);
-            let current = running[cpu];
-            let _ = writeln!(
-                text,
-                " {}-{current} [{cpu:03}] d..2. {stamp}: sched_migrate_task: comm={} pid={pid} prio=120 \
-                 orig_cpu={busiest} dest_cpu={cpu}",
-                name(current),
-                name(pid)
-            );
+            let comm = name(pid);
+            event(format!(
+                "sched_migrate_task: comm={comm} pid={pid} prio=120 orig_cpu={busiest} dest_cpu={cpu}"
+            ));
         }
-        let prev = running[cpu];
         let next = if waiting[cpu].is_empty() { 0 } else { waiting[cpu].remove(0) };
-        if prev == 0 && next == 0 {
+        if prev == next {
             continue;
         }
-        let _ = writeln!(
-            text,
-            " {}-{prev} [{cpu:03}] d..2. {stamp}: sched_switch: prev_comm={} prev_pid={prev} prev_prio=120 \
-             prev_state=R ==> next_comm={} next_pid={next} next_prio=120",
-            name(prev),
+        let sleeps = rng.below(4) == 0;
+        let state = if sleeps && prev != 0 { 'S' } else { 'R' };
+        event(format!(
+            "sched_switch: prev_comm={} prev_pid={prev} prev_prio=120 prev_state={state} ==> next_comm={} \
+             next_pid={next} next_prio=120",
             name(prev),
             name(next)
-        );
+        ));
         if prev != 0 {
-            waiting[cpu].push(prev);
+            if sleeps { asleep.push(prev) } else { waiting[cpu].push(prev) }
         }
         running[cpu] = next;
     }
