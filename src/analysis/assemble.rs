@@ -202,8 +202,11 @@ fn correlations(loads: &Loads, layout: &Layout) -> Vec<Correlations> {
     let llcs = group(&|cpu| layout.llc(cpu).map(|llc| llc.0));
     let nodes = group(&|cpu| layout.node(cpu));
     let mut found = Vec::new();
+    let mut before = 0;
     for (level, series) in [("cpu", cpus), ("llc", llcs), ("node", nodes)] {
-        if series.len() < 2 || series.len() > CPUS_COMPARED_MAX {
+        // As many as at the level before: they are the same.
+        let same = std::mem::replace(&mut before, series.len()) == series.len();
+        if same || series.len() < 2 || series.len() > CPUS_COMPARED_MAX {
             continue;
         }
         let (names, series): (Vec<u32>, Vec<Vec<f64>>) = series.into_iter().unzip();

@@ -54,7 +54,7 @@ impl Cpu {
 }
 
 /// Follows events.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Follower {
     tasks: Vec<Task>,
     free: Vec<usize>,
@@ -70,23 +70,6 @@ pub struct Follower {
     pub reused: u64,
     /// Most tasks that were alive at a time.
     pub tasks_max: usize,
-}
-
-impl Default for Follower {
-    fn default() -> Follower {
-        Follower {
-            tasks: Vec::new(),
-            free: Vec::new(),
-            slots: Vec::new(),
-            cpus: Vec::new(),
-            idle: 0,
-            waiting: 0,
-            now_ns: 0,
-            repairs: 0,
-            reused: 0,
-            tasks_max: 0,
-        }
-    }
 }
 
 impl Follower {
@@ -362,6 +345,14 @@ impl Follower {
             self.tasks[slot].state = State::Newborn;
             self.tasks[slot].cpu = Some(event.cpu);
         }
+        let now_ns = self.now_ns;
+        if let Some(moved) = self.tasks[slot].open.as_mut() {
+            moved.woken_after_ns.get_or_insert(now_ns - moved.at_ns);
+            // The first that is heard of it besides: it slept until now.
+            if moved.was == Was::Unknown {
+                moved.was = Was::Asleep;
+            }
+        }
         match self.tasks[slot].state {
             State::Unknown | State::Asleep { .. } | State::Newborn => {
                 if let Some(from) = self.tasks[slot].cpu.filter(|&from| from != cpu) {
@@ -438,6 +429,7 @@ impl Follower {
             by_comm: event.map_or(Comm::default(), |event| event.current_comm),
             context: event.map_or(Context::Unknown, |event| event.context),
             then: None,
+            woken_after_ns: None,
             ran_after_ns: None,
             numa: std::mem::take(&mut task.numa),
             implied: event.is_none(),

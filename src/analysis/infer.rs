@@ -5,9 +5,11 @@
 //!
 //! 1. NUMA balancing had announced it;
 //! 2. the task was newborn, or slept: its place was chosen at fork or wakeup; if the stopper or a
-//!    hotplug thread woke it, it had asked for other CPUs, or became another program;
-//! 3. the stopper thread of the CPU it left moved it although it could run: active balancing, a pull
-//!    if the target idled, else a push;
+//!    hotplug thread woke it, it had asked for other CPUs, or became another program. A sleeper that
+//!    is woken much later only is one that the kernel has left in its queue for a while, and is
+//!    balanced like any other;
+//! 3. the stopper thread of the CPU it left moved it although it could run: active balancing, which
+//!    the kernel itself calls a push, or new affinity;
 //! 4. the CPU it went to executed it: a **pull**, the surer if that CPU idled or was about to;
 //! 5. the CPU it left executed it: a **push**;
 //! 6. an idle third CPU executed it, and the target idled too: a pull on behalf of the other;
@@ -89,6 +91,15 @@ const fn loads(kind: Kind, confidence: f32) -> Judged {
     Judged { kind, confidence, by_context: false }
 }
 
+/// A CPU that wakes a task to itself does so at once; only another one has to be interrupted first.
+const WAKING_MAX_NS: u64 = 100_000;
+
+/// The CPU that a sleeper went to took it, and nobody was waking it.
+fn fetched_asleep(moved: &Move) -> bool {
+    moved.by_cpu == moved.to
+        && moved.woken_after_ns.is_some_and(|after_ns| after_ns > WAKING_MAX_NS)
+}
+
 /// Judge one move.
 pub fn judge(moved: &Move) -> Judged {
     let stopper = moved.by_comm.bytes().starts_with(b"migration/");
@@ -100,6 +111,7 @@ pub fn judge(moved: &Move) -> Judged {
     }
     match moved.was {
         Was::Newborn => return context(Kind::Fork, 0.97),
+        Was::Asleep if fetched_asleep(moved) => {}
         Was::Asleep if stopper => return context(Kind::Affinity, 0.8),
         Was::Asleep if moved.implied => return context(Kind::Wakeup, 0.9),
         Was::Asleep => return context(Kind::Wakeup, 0.97),
@@ -110,11 +122,7 @@ pub fn judge(moved: &Move) -> Judged {
     }
     let sure = if moved.was == Was::Unknown { 0.7 } else { 0.95 };
     if stopper && moved.by_cpu == moved.from {
-        return match moved.target {
-            Some(0) => context(Kind::Pull, 0.75),
-            Some(_) => context(Kind::Push, 0.6),
-            None => context(Kind::Undetermined, 0.0),
-        };
+        return context(Kind::Push, if moved.target == Some(0) { 0.8 } else { 0.6 });
     }
     if moved.by_cpu == moved.to {
         // A CPU that is about to idle still counts whoever leaves it.
@@ -207,6 +215,7 @@ mod tests {
             by_comm: Comm::new(b"other"),
             context: Context::Unknown,
             then: None,
+            woken_after_ns: None,
             ran_after_ns: None,
             numa: false,
             implied: false,
@@ -248,8 +257,10 @@ mod tests {
         assert_eq!(kind(Move { was: Was::Newborn, ..moved(1, 5, 0) }), Kind::Fork);
         assert_eq!(kind(Move { numa: true, ..moved(1, 5, 0) }), Kind::Numa);
         let stopper = Comm::new(b"migration/1");
-        assert_eq!(kind(Move { by_comm: stopper, ..moved(1, 2, 0) }), Kind::Pull);
+        assert_eq!(kind(Move { by_comm: stopper, ..moved(1, 2, 0) }), Kind::Push);
         assert_eq!(kind(Move { by_comm: stopper, ..moved(1, 2, 1) }), Kind::Push);
+        let late = Move { woken_after_ns: Some(2_000_000), was: Was::Asleep, ..moved(2, 5, 0) };
+        assert_eq!(kind(late), Kind::Pull, "it was still in the queue");
         let asleep = Move { was: Was::Asleep, by_comm: stopper, ..moved(1, 2, 1) };
         assert_eq!(kind(asleep), Kind::Affinity);
         assert_eq!(kind(Move { by_comm: Comm::new(b"cpuhp/1"), ..moved(1, 2, 1) }), Kind::Affinity);

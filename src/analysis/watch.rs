@@ -52,6 +52,8 @@ pub struct Move {
     pub context: Context,
     /// How the next switch of the CPU it went to came about, and how long after the move, in ns.
     pub then: Option<(Left, u64)>,
+    /// How long after the move it was woken, in ns; `None` if it was not before it ran.
+    pub woken_after_ns: Option<u64>,
     /// How long after the move it ran, in ns; `None` if something else came first.
     pub ran_after_ns: Option<u64>,
     /// NUMA balancing had announced it.

@@ -36,7 +36,7 @@ pub enum Parsed {
     Event(Event, Dialect),
     /// An event of another kind; its time.
     Other(u64),
-    /// A comment, a heading, nothing.
+    /// A comment, a heading, a line of a call stack, nothing.
     Empty,
     /// Something that no rule explains.
     Broken,
@@ -45,7 +45,8 @@ pub enum Parsed {
 /// Read one line.
 pub fn parse(line: &[u8]) -> Parsed {
     let line = line.strip_suffix(b"\r").unwrap_or(line);
-    if line.first() == Some(&b'#') || line.iter().all(u8::is_ascii_whitespace) {
+    let stack = line.trim_ascii_start().starts_with(b"=> ");
+    if stack || line.first() == Some(&b'#') || line.iter().all(u8::is_ascii_whitespace) {
         return Parsed::Empty;
     }
     let Some(head) = Head::find(line) else { return without_head(line) };

@@ -10,7 +10,7 @@ use std::fmt::Write;
 const STYLE: &str = "
 body{font:15px/1.5 system-ui,sans-serif;margin:2em auto;max-width:1040px;padding:0 1em;color:#222;background:#fff}
 h1{font-size:1.5em}h2{font-size:1.15em;margin-top:2em}
-svg{width:100%;height:auto;display:block}svg text{font:11px system-ui,sans-serif;fill:#555}
+svg{max-width:100%;height:auto;display:block}svg text{font:11px system-ui,sans-serif;fill:#555}
 .load{fill:#345995}.bar{fill:#9bb1d0}.best{fill:#d1495b}.heat{fill:#e07a1f}
 .limit{stroke:#d1495b;stroke-dasharray:4 3}.zero{stroke:#555}.move{stroke-width:1.2;stroke-opacity:.75}
 table{border-collapse:collapse;width:100%}th,td{text-align:right;padding:.15em .6em;border-bottom:1px solid #ddd}

@@ -23,7 +23,7 @@ const LOAD_FULL: f32 = 4.0;
 pub fn map(report: &Report) -> String {
     let cpus = &report.map.cpus;
     let mut svg = Svg::default();
-    let row = (MAP_HEIGHT_MAX / cpus.len().max(1) as f64).min(18.0);
+    let row = (MAP_HEIGHT_MAX / cpus.len().max(1) as f64).min(26.0);
     let y_of = |cpu: u32| {
         let at = cpus.partition_point(|(other, _)| *other < cpu);
         TOP + at as f64 * row

@@ -48,7 +48,7 @@ impl Svg {
     /// The whole drawing. `id` names it in the page, `title` says what it shows.
     pub fn finish(self, id: &str, (width, height): (f64, f64), title: &str) -> String {
         format!(
-            "<svg id=\"{id}\" xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {width:.0} {height:.0}\" \
+            "<svg id=\"{id}\" xmlns=\"http://www.w3.org/2000/svg\" width=\"{width:.0}\" viewBox=\"0 0 {width:.0} {height:.0}\" \
              role=\"img\" aria-label=\"{}\">{}</svg>",
             escape(title),
             self.0
