@@ -12,7 +12,8 @@
 //!    the kernel itself calls a push, or new affinity;
 //! 4. the CPU it went to executed it: a **pull**, the surer if that CPU idled or was about to;
 //! 5. the CPU it left executed it: a **push**;
-//! 6. an idle third CPU executed it, and the target idled too: a pull on behalf of the other;
+//! 6. an idle third CPU executed it, in a soft interrupt or for a target that idled too: a pull on
+//!    behalf of the other;
 //! 7. anything else: the loads of the two CPUs decide, and if they do not, nothing does.
 //!
 //! Loads alone say: to an idle CPU is a pull (5 → 0), to a busy one with at least two tasks less a
@@ -22,7 +23,7 @@
 //! the move, so that what somebody pushed into another LLC's queue looks like a pull of the CPU
 //! that runs it.
 
-use super::event::Left;
+use super::event::{Context, Left};
 use super::watch::{Load, Move, Was};
 use serde::Serialize;
 
@@ -92,7 +93,7 @@ const fn loads(kind: Kind, confidence: f32) -> Judged {
 }
 
 /// A CPU that wakes a task to itself does so at once; only another one has to be interrupted first.
-const WAKING_MAX_NS: u64 = 100_000;
+const WAKING_MAX_NS: u64 = 250_000;
 
 /// The CPU that a sleeper went to took it, and nobody was waking it.
 fn fetched_asleep(moved: &Move) -> bool {
@@ -134,7 +135,8 @@ pub fn judge(moved: &Move) -> Judged {
     if moved.by_cpu == moved.from {
         return context(Kind::Push, sure);
     }
-    if moved.by_pid == 0 && moved.target == Some(0) {
+    // One idle CPU balances for all that sleep.
+    if moved.by_pid == 0 && (moved.target == Some(0) || moved.context == Context::SoftIrq) {
         return context(Kind::Pull, sure - 0.15);
     }
     from_loads(moved.source, moved.target)
@@ -197,7 +199,7 @@ impl Share {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::analysis::event::{Comm, Context};
+    use crate::analysis::event::Comm;
 
     fn moved(by_cpu: u32, source: u32, target: u32) -> Move {
         Move {
