@@ -24,7 +24,7 @@ enum State {
     Unknown,
     Asleep { since_ns: u64, woken_early: bool },
     Newborn,
-    Waiting { since_ns: u64, known: bool },
+    Waiting { since_ns: u64, woken: bool },
     Running { since_ns: u64, woken_ns: u64 },
 }
 
@@ -189,8 +189,8 @@ impl Follower {
 
     // ---- queues ---------------------------------------------------------------------------------
 
-    fn queue(&mut self, slot: usize, cpu: u32, since_ns: u64, known: bool, watch: &mut impl Watch) {
-        self.tasks[slot].state = State::Waiting { since_ns, known };
+    fn queue(&mut self, slot: usize, cpu: u32, since_ns: u64, woken: bool, watch: &mut impl Watch) {
+        self.tasks[slot].state = State::Waiting { since_ns, woken };
         self.tasks[slot].cpu = Some(cpu);
         self.cpu(cpu).waiting += 1;
         self.waiting += 1;
@@ -286,7 +286,7 @@ impl Follower {
         self.close(slot, None, watch);
         self.tasks[slot].cpu = Some(cpu);
         match left {
-            Left::Runnable => self.queue(slot, cpu, now_ns, true, watch),
+            Left::Runnable => self.queue(slot, cpu, now_ns, false, watch),
             Left::Asleep => {
                 self.tasks[slot].state = State::Asleep { since_ns: now_ns, woken_early }
             }
@@ -302,11 +302,9 @@ impl Follower {
         let now_ns = self.now_ns;
         let comm = self.tasks[slot].comm;
         match self.tasks[slot].state {
-            State::Waiting { since_ns, known } => {
+            State::Waiting { since_ns, .. } => {
                 self.unqueue(slot, watch);
-                if known {
-                    watch.waited(now_ns, comm, now_ns - since_ns);
-                }
+                watch.waited(now_ns, comm, now_ns - since_ns);
             }
             State::Asleep { since_ns, woken_early: true } => {
                 watch.waited(now_ns, comm, now_ns - since_ns)
@@ -383,9 +381,9 @@ impl Follower {
         }
         self.open(Some(event).filter(|_| !implied), slot, from, to);
         match self.tasks[slot].state {
-            State::Waiting { since_ns, known } => {
+            State::Waiting { since_ns, woken } => {
                 self.unqueue(slot, watch);
-                self.queue(slot, to, since_ns, known, watch);
+                self.queue(slot, to, since_ns, woken, watch);
             }
             State::Running { .. } => {
                 // A task that runs cannot be moved: it had left unseen.
@@ -405,6 +403,7 @@ impl Follower {
             State::Unknown => Was::Unknown,
             State::Asleep { .. } => Was::Asleep,
             State::Newborn => Was::Newborn,
+            State::Waiting { since_ns, woken: true } => Was::Woken(now_ns - since_ns),
             State::Waiting { since_ns, .. } => Was::Waiting(now_ns - since_ns),
             State::Running { .. } => Was::Running,
         };

@@ -7,7 +7,7 @@
 //! 2. the task was newborn, or slept: its place was chosen at fork or wakeup; if the stopper or a
 //!    hotplug thread woke it, it had asked for other CPUs, or became another program. A sleeper that
 //!    is woken much later only is one that the kernel has left in its queue for a while, and is
-//!    balanced like any other;
+//!    balanced like any other, and one that a CPU gives away right after it was woken is placed;
 //! 3. the stopper thread of the CPU it left moved it although it could run: active balancing, which
 //!    the kernel itself calls a push, or new affinity;
 //! 4. the CPU it went to executed it: a **pull**, the surer if that CPU idled or was about to;
@@ -92,6 +92,8 @@ const fn loads(kind: Kind, confidence: f32) -> Judged {
     Judged { kind, confidence, by_context: false }
 }
 
+/// sched_ext may say that a task is awake and then give it a CPU, in one go.
+const PLACED_MAX_NS: u64 = 10_000;
 /// A CPU that wakes a task to itself does so at once; only another one has to be interrupted first.
 const WAKING_MAX_NS: u64 = 250_000;
 
@@ -116,7 +118,10 @@ pub fn judge(moved: &Move) -> Judged {
         Was::Asleep if stopper => return context(Kind::Affinity, 0.8),
         Was::Asleep if moved.implied => return context(Kind::Wakeup, 0.9),
         Was::Asleep => return context(Kind::Wakeup, 0.97),
-        Was::Waiting(_) | Was::Running | Was::Unknown => {}
+        Was::Woken(ago_ns) if ago_ns <= PLACED_MAX_NS && moved.by_cpu != moved.to => {
+            return context(Kind::Wakeup, 0.75);
+        }
+        Was::Waiting(_) | Was::Woken(_) | Was::Running | Was::Unknown => {}
     }
     if moved.implied {
         return from_loads(moved.source, moved.target);
@@ -261,6 +266,10 @@ mod tests {
         let stopper = Comm::new(b"migration/1");
         assert_eq!(kind(Move { by_comm: stopper, ..moved(1, 2, 0) }), Kind::Push);
         assert_eq!(kind(Move { by_comm: stopper, ..moved(1, 2, 1) }), Kind::Push);
+        let given = Move { was: Was::Woken(2000), ..moved(1, 2, 0) };
+        assert_eq!(kind(given), Kind::Wakeup);
+        assert_eq!(kind(Move { was: Was::Woken(90_000), ..moved(1, 2, 0) }), Kind::Push);
+        assert_eq!(kind(Move { was: Was::Woken(2000), ..moved(2, 2, 0) }), Kind::Pull);
         let late = Move { woken_after_ns: Some(2_000_000), was: Was::Asleep, ..moved(2, 5, 0) };
         assert_eq!(kind(late), Kind::Pull, "it was still in the queue");
         let asleep = Move { was: Was::Asleep, by_comm: stopper, ..moved(1, 2, 1) };

@@ -10,8 +10,10 @@ pub enum Was {
     Asleep,
     /// It had just been made.
     Newborn,
-    /// It waited, for so long in ns.
+    /// It waited, for so long in ns, since it had to leave a CPU.
     Waiting(u64),
+    /// It waited, for so long in ns, since it was woken.
+    Woken(u64),
     /// It ran.
     Running,
     /// No event has told.

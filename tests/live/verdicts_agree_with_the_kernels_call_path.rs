@@ -32,7 +32,8 @@ fn label(path: &[&str]) -> Option<Kind> {
         () if has(&["sched_balance_rq", "load_balance"]) => Kind::Pull,
         () if has(&["migration_cpu_stop", "__set_cpus_allowed_ptr"]) => Kind::Affinity,
         () if has(&["try_to_wake_up"]) => Kind::Wakeup,
-        () if has(&["pick_task_scx", "balance_scx", "balance_one"]) => Kind::Pull,
+        // A sched_ext scheduler that is asked what to run next.
+        () if path.iter().any(|step| step.ends_with("sched_ext_ops_dispatch")) => Kind::Pull,
         () => return None,
     })
 }
