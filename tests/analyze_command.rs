@@ -5,9 +5,10 @@
 
 use scx_toll::measure::chase::Rng;
 use serde_json::Value;
-use std::fmt::Write;
+use std::fmt::Write as _;
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 
 /// Two seconds of four CPUs: hogs take turns, sleep, and are woken on CPU 0; CPUs without any fetch
 /// one that waits elsewhere.
@@ -154,6 +155,47 @@ fn mistakes_have_a_sentence_and_a_status() {
         .output()
         .unwrap();
     assert_eq!(output.status.code(), Some(2));
+}
+
+/// 300 MB of trace go through 150 MB of address space, program and libraries among them.
+#[test]
+fn memory_does_not_grow_with_the_trace() {
+    let mut child = Command::new("sh")
+        .args(["-c", "ulimit -v 150000 && exec \"$0\" analyze --machine 1x2x2 --json -"])
+        .arg(env!("CARGO_BIN_EXE_scx_toll"))
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut stdin = child.stdin.take().unwrap();
+    let feeder = std::thread::spawn(move || {
+        let mut bytes = 0;
+        for round in 0..2000u64 {
+            let mut text = String::new();
+            for step in 0..1000u64 {
+                let (prev, next) = (step % 50 + 1, (step + 1) % 50 + 1);
+                let _ = writeln!(
+                    text,
+                    "      task{prev}-{prev} [00{}] d..2. {}.{:06}: sched_switch: prev_comm=task{prev} \
+                     prev_pid={prev} prev_prio=120 prev_state=S ==> next_comm=task{next} next_pid={next} next_prio=120",
+                    step % 4,
+                    round / 10,
+                    round % 10 * 100_000 + step * 100
+                );
+            }
+            bytes += text.len();
+            stdin.write_all(text.as_bytes()).unwrap();
+        }
+        bytes
+    });
+    let output = child.wait_with_output().unwrap();
+    let bytes = feeder.join().unwrap();
+    assert!(bytes > 290 << 20, "{bytes}");
+    let json: Value = serde_json::from_str(&stdout(&output)).unwrap();
+    assert_eq!(
+        (&json["intake"]["events"], &json["intake"]["broken"]),
+        (&2_000_000.into(), &0.into())
+    );
 }
 
 // ---- the page -----------------------------------------------------------------------------------

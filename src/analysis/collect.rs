@@ -155,7 +155,8 @@ struct WasteSum {
 
 impl WasteSum {
     fn set(&mut self, at_ns: u64, wasted: u32) {
-        self.waste_ns += u64::from(self.now) * (at_ns - self.since_ns);
+        let wasted_ns = u64::from(self.now).saturating_mul(at_ns - self.since_ns);
+        self.waste_ns = self.waste_ns.saturating_add(wasted_ns);
         self.since_ns = at_ns;
         if wasted > 0 {
             self.stretch_ns.get_or_insert(at_ns);
@@ -320,7 +321,7 @@ impl Watch for Sums {
         self.times.add(waited_ns, comm, at_ns);
         let name = self.name(comm);
         name.waits += 1;
-        name.waited_ns += waited_ns;
+        name.waited_ns = name.waited_ns.saturating_add(waited_ns);
     }
 
     fn moved(&mut self, moved: &Move) {

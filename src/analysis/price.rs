@@ -100,8 +100,8 @@ impl Pricer {
         let cap_ns =
             layout.topo.llc(llc).map_or(0, |llc| u64::from(llc.cache_kib) * self.ns_per_kib);
         let (fill_q10, left) = (self.fill_q10, self.left_in(slot, llc));
-        self.busy_ns[llc.index()] += ran_ns;
-        let busy_ns = self.busy_ns[llc.index()];
+        let busy_ns = self.busy_ns[llc.index()].saturating_add(ran_ns);
+        self.busy_ns[llc.index()] = busy_ns;
         let task = self.task(slot);
         task.llc = Some(llc);
         task.warm_ns = decide::warm_grow(left, ran_ns, fill_q10, cap_ns);
@@ -141,7 +141,11 @@ impl Pricer {
         let stay_ns = decide::expect_stay(task.avg_burst_ns, task.burst_ns);
         let turn_ns = |cpu: u32| self.mean_turn_ns.get(cpu as usize).copied().unwrap_or(0);
         let turns = decide::turns(stay_ns, turn_ns(moved.from), MAX_TURNS);
-        let gain_ns = decide::gain(ahead * turn_ns(moved.from), behind * turn_ns(moved.to), turns);
+        let gain_ns = decide::gain(
+            ahead.saturating_mul(turn_ns(moved.from)),
+            behind.saturating_mul(turn_ns(moved.to)),
+            turns,
+        );
         let factor = self.matrix.refill[level.index()].raw();
         let refill =
             decide::refill(self.left_in(moved.slot, from), self.left_in(moved.slot, to), factor);

@@ -24,6 +24,8 @@ use text::{Dialect, Parsed};
 
 /// Steps back up to this are the clocks of CPUs that differ.
 pub const STEP_MAX_NS: u64 = 1_000_000_000;
+/// Later times than this, 146 years, are all the same.
+const TIME_MAX_NS: u64 = 1 << 62;
 /// So many bytes decide about the format.
 const PEEK: usize = 64 << 10;
 /// So many broken lines are kept, and so much of each.
@@ -132,7 +134,7 @@ struct Clock {
 impl Clock {
     /// The time to go by, and whether everything before is another recording.
     fn next(&mut self, at_ns: u64, intake: &mut Intake) -> (u64, bool) {
-        let at_ns = at_ns.saturating_add(self.ahead_ns);
+        let at_ns = at_ns.saturating_add(self.ahead_ns).min(TIME_MAX_NS);
         let Some(back_ns) = self.latest_ns.checked_sub(at_ns).filter(|&back| back > 0) else {
             self.latest_ns = at_ns;
             return (at_ns, false);
