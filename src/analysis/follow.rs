@@ -19,12 +19,20 @@ const CLOCK_SLACK_NS: u64 = 100_000;
 /// Moves that wait for the next switch of a CPU; beyond that the switch tells about the first ones.
 const ARRIVING_MAX: usize = 256;
 
+/// Why a task waits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Cause {
+    Preempted,
+    Woken,
+    Born,
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
     Unknown,
     Asleep { since_ns: u64, woken_early: bool },
     Newborn,
-    Waiting { since_ns: u64, woken: bool },
+    Waiting { since_ns: u64, cause: Cause },
     Running { since_ns: u64, woken_ns: u64 },
 }
 
@@ -189,8 +197,15 @@ impl Follower {
 
     // ---- queues ---------------------------------------------------------------------------------
 
-    fn queue(&mut self, slot: usize, cpu: u32, since_ns: u64, woken: bool, watch: &mut impl Watch) {
-        self.tasks[slot].state = State::Waiting { since_ns, woken };
+    fn queue(
+        &mut self,
+        slot: usize,
+        cpu: u32,
+        since_ns: u64,
+        cause: Cause,
+        watch: &mut impl Watch,
+    ) {
+        self.tasks[slot].state = State::Waiting { since_ns, cause };
         self.tasks[slot].cpu = Some(cpu);
         self.cpu(cpu).waiting += 1;
         self.waiting += 1;
@@ -286,7 +301,7 @@ impl Follower {
         self.close(slot, None, watch);
         self.tasks[slot].cpu = Some(cpu);
         match left {
-            Left::Runnable => self.queue(slot, cpu, now_ns, false, watch),
+            Left::Runnable => self.queue(slot, cpu, now_ns, Cause::Preempted, watch),
             Left::Asleep => {
                 self.tasks[slot].state = State::Asleep { since_ns: now_ns, woken_early }
             }
@@ -356,7 +371,8 @@ impl Follower {
                 if let Some(from) = self.tasks[slot].cpu.filter(|&from| from != cpu) {
                     self.change_cpu(event, slot, from, cpu, true, watch);
                 }
-                self.queue(slot, cpu, self.now_ns, true, watch);
+                let cause = if new { Cause::Born } else { Cause::Woken };
+                self.queue(slot, cpu, now_ns, cause, watch);
             }
             State::Running { since_ns, .. } => {
                 self.tasks[slot].state = State::Running { since_ns, woken_ns: self.now_ns };
@@ -381,9 +397,9 @@ impl Follower {
         }
         self.open(Some(event).filter(|_| !implied), slot, from, to);
         match self.tasks[slot].state {
-            State::Waiting { since_ns, woken } => {
+            State::Waiting { since_ns, cause } => {
                 self.unqueue(slot, watch);
-                self.queue(slot, to, since_ns, woken, watch);
+                self.queue(slot, to, since_ns, cause, watch);
             }
             State::Running { .. } => {
                 // A task that runs cannot be moved: it had left unseen.
@@ -403,8 +419,14 @@ impl Follower {
             State::Unknown => Was::Unknown,
             State::Asleep { .. } => Was::Asleep,
             State::Newborn => Was::Newborn,
-            State::Waiting { since_ns, woken: true } => Was::Woken(now_ns - since_ns),
-            State::Waiting { since_ns, .. } => Was::Waiting(now_ns - since_ns),
+            State::Waiting { since_ns, cause } => {
+                let waited_ns = now_ns - since_ns;
+                match cause {
+                    Cause::Preempted => Was::Waiting(waited_ns),
+                    Cause::Woken => Was::Woken(waited_ns),
+                    Cause::Born => Was::Born(waited_ns),
+                }
+            }
             State::Running { .. } => Was::Running,
         };
         let (source, target) = (self.cpu(from).load(), self.cpu(to).load());

@@ -121,7 +121,10 @@ pub fn judge(moved: &Move) -> Judged {
         Was::Woken(ago_ns) if ago_ns <= PLACED_MAX_NS && moved.by_cpu != moved.to => {
             return context(Kind::Wakeup, 0.75);
         }
-        Was::Waiting(_) | Was::Woken(_) | Was::Running | Was::Unknown => {}
+        Was::Born(ago_ns) if ago_ns <= PLACED_MAX_NS && moved.by_cpu != moved.to => {
+            return context(Kind::Fork, 0.75);
+        }
+        Was::Waiting(_) | Was::Woken(_) | Was::Born(_) | Was::Running | Was::Unknown => {}
     }
     if moved.implied {
         return from_loads(moved.source, moved.target);
@@ -268,6 +271,7 @@ mod tests {
         assert_eq!(kind(Move { by_comm: stopper, ..moved(1, 2, 1) }), Kind::Push);
         let given = Move { was: Was::Woken(2000), ..moved(1, 2, 0) };
         assert_eq!(kind(given), Kind::Wakeup);
+        assert_eq!(kind(Move { was: Was::Born(2000), ..moved(1, 2, 0) }), Kind::Fork);
         assert_eq!(kind(Move { was: Was::Woken(90_000), ..moved(1, 2, 0) }), Kind::Push);
         assert_eq!(kind(Move { was: Was::Woken(2000), ..moved(2, 2, 0) }), Kind::Pull);
         let late = Move { woken_after_ns: Some(2_000_000), was: Was::Asleep, ..moved(2, 5, 0) };

@@ -134,7 +134,7 @@ impl Pricer {
     pub fn price(&self, layout: &Layout, moved: &Move) -> Option<Priced> {
         let (from, to) = (layout.llc(moved.from)?, layout.llc(moved.to)?);
         let level = layout.level(moved.from, moved.to)?;
-        let here = u64::from(matches!(moved.was, Was::Waiting(_) | Was::Woken(_)));
+        let here = u64::from(matches!(moved.was, Was::Waiting(_) | Was::Woken(_) | Was::Born(_)));
         let ahead = u64::from(moved.source?).saturating_sub(here);
         let behind = u64::from(moved.target?);
         let task = self.tasks.get(moved.slot).copied().unwrap_or_default();

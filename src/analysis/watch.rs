@@ -14,6 +14,8 @@ pub enum Was {
     Waiting(u64),
     /// It waited, for so long in ns, since it was woken.
     Woken(u64),
+    /// It waited, for so long in ns, since it was born.
+    Born(u64),
     /// It ran.
     Running,
     /// No event has told.

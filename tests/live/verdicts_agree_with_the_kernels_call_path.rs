@@ -7,6 +7,7 @@
 //! | `active_load_balance_cpu_stop` | push: "pushes running tasks off the busiest CPU" |
 //! | `sched_balance_rq`, or what takes a task from a queue of sched_ext | pull |
 //! | `try_to_wake_up` | wakeup |
+//! | `wake_up_new_task` | fork |
 //! | `migration_cpu_stop`, `__set_cpus_allowed_ptr` | affinity |
 
 use crate::vm::Vm;
@@ -32,6 +33,7 @@ fn label(path: &[&str]) -> Option<Kind> {
         () if has(&["sched_balance_rq", "load_balance"]) => Kind::Pull,
         () if has(&["migration_cpu_stop", "__set_cpus_allowed_ptr"]) => Kind::Affinity,
         () if has(&["try_to_wake_up"]) => Kind::Wakeup,
+        () if has(&["wake_up_new_task"]) => Kind::Fork,
         // A sched_ext scheduler that is asked what to run next.
         () if path.iter().any(|step| step.ends_with("sched_ext_ops_dispatch")) => Kind::Pull,
         () => return None,
