@@ -283,3 +283,24 @@ fn a_machine_of_1024_cpus_is_followed() {
     assert_eq!(report.moves[0].kind, Kind::Pull);
     assert_eq!(report.moves[0].by_distance, [0, 0, 1024, 0], "each to the other node");
 }
+
+/// Clocks that jump to the end of time and back, over and over.
+#[test]
+fn the_end_of_time_is_no_end_of_the_program() {
+    let mut text = String::new();
+    for round in 0..50u32 {
+        let (pid, next) = (round % 3 + 1, (round + 1) % 3 + 1);
+        for (at, cpu) in [("4611686018.3", 0), ("1.5", 8000), ("4611686010.0", 0)] {
+            text += &format!(
+                " t {pid} [{cpu:03}] {at}: sched:sched_switch: prev_comm=t prev_pid={pid} prev_prio=120 prev_state=R \
+                 ==> next_comm=t next_pid={next} next_prio=120\n"
+            );
+        }
+        text += &format!(
+            " t {pid} [000] 4611686018.3: sched:sched_migrate_task: comm=t pid={pid} prio=120 orig_cpu=0 dest_cpu=1\n"
+        );
+    }
+    let report = report(text.as_bytes());
+    assert!(report.intake.gaps >= 1 && report.intake.broken == 0, "{:?}", report.intake);
+    assert!(report.span_ns < 1 << 62);
+}

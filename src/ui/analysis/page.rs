@@ -59,11 +59,14 @@ fn one(out: &mut String, report: &Report) {
     for (kind, _) in plots::colours() {
         let _ = write!(out, "<span><i class=\"{kind}\"></i>{kind}</span>");
     }
+    let drawn = match report.map.one_in {
+        1 => "All moves are drawn".to_string(),
+        one_in => format!("One in {one_in} moves is drawn"),
+    };
     let _ = writeln!(
         out,
-        "</p>\n<p>The darker, the more tasks run or wait there; full from four on. One in {} moves is drawn, of \
-         these at most 500.</p>",
-        report.map.one_in
+        "</p>\n<p>The darker, the more tasks run or wait there; full from four on. {drawn}, of these at most {}.</p>",
+        plots::LINES_MAX
     );
     out.push_str(&plots::map(report));
     correlations(out, report);

@@ -15,7 +15,7 @@ const AXIS: f64 = 24.0;
 /// The map is at most so high, however many CPUs there are.
 const MAP_HEIGHT_MAX: f64 = 1400.0;
 /// More moves than this cover the map.
-const LINES_MAX: usize = 500;
+pub const LINES_MAX: usize = 500;
 /// The load that is drawn darkest.
 const LOAD_FULL: f32 = 4.0;
 
