@@ -38,7 +38,7 @@ fn coupled(beta: f64, phi: f64, lag: usize, rng: &mut Rng) -> [Vec<f64>; 2] {
 
 #[test]
 fn a_known_lag_is_found_exactly() {
-    const SERIES: u64 = 500;
+    const SERIES: u64 = 4000;
     let (mut exact, mut significant) = (0, 0);
     for seed in 1..=SERIES {
         let mut rng = Rng(seed);
@@ -53,7 +53,7 @@ fn a_known_lag_is_found_exactly() {
     println!("exact {:.1} %, exact and significant {:.1} %", percent(exact), percent(significant));
     assert!(percent(exact) >= 95.0, "{:.1} %", percent(exact));
     // At that N an ideal test of 41 lags finds 92 % significant.
-    assert!(percent(significant) >= 87.0, "{:.1} %", percent(significant));
+    assert!(percent(significant) >= 90.0, "{:.1} %", percent(significant));
 }
 
 #[test]
@@ -66,7 +66,7 @@ fn the_sign_of_the_lag_says_who_leads() {
 
 #[test]
 fn independent_loads_seldom_look_coupled() {
-    const PAIRS: u64 = 1000;
+    const PAIRS: u64 = 4000;
     for phi in [0.0, 0.5, 0.9, 0.97] {
         let alarms = (1..=PAIRS).filter(|&seed| {
             let mut rng = Rng(1_000_000 + seed);

@@ -6,7 +6,7 @@
 //! 2. What the load of all *others* explains, a bin earlier, now and a bin later, is taken out too:
 //!    a machine that gets more to do gets it everywhere.
 //! 3. The rests are correlated at every lag from −[`LAG_MAX`] to +[`LAG_MAX`]; Fisher's z of the
-//!    largest gives a probability, which is corrected for the number of lags and of pairs (Šidák).
+//!    largest gives a probability, which is corrected for the number of lags and of pairs (Bonferroni).
 //! 4. Who comes first leads. With a positive correlation a rise of the leader that is followed by a
 //!    rise is a **push** to the follower; a fall (the leader idles) that is followed by a fall is a
 //!    **pull** from it. Rises and falls are told apart by fitting both slopes. A negative one without
@@ -180,7 +180,7 @@ fn strongest(
             dot(&lead[..n - by], &follow[by..]) / scale
         })
         .collect();
-    // Sums over n − |lag| bins were divided by n: the test allows for it.
+    // Sums over n − |lag| bins were divided by n: the test allows for it, and for what was taken out.
     let z = |at: usize| {
         let bins = (n - at.abs_diff(LAG_MAX)) as f64;
         let r = (by_lag[at] * n as f64 / bins).clamp(-0.999_999, 0.999_999);

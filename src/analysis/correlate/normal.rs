@@ -7,9 +7,10 @@ pub fn two_sided(z: f64) -> f64 {
     if x < 2.0 { 1.0 - erf_series(x) } else { erfc_fraction(x) }
 }
 
-/// The probability that the least of `m` independent values of probability `p` is that small.
+/// The probability that the least of `m` values of probability `p` is that small, at most
+/// (Bonferroni), however they depend on each other.
 pub fn family(p: f64, m: usize) -> f64 {
-    -(m as f64 * (-p).ln_1p()).exp_m1()
+    (m as f64 * p).min(1.0)
 }
 
 /// erf by its Taylor series around 0; exact to rounding below 3.
@@ -51,9 +52,7 @@ mod tests {
 
     #[test]
     fn the_least_of_many_is_small_by_chance() {
-        assert!((family(0.05, 1) - 0.05).abs() < 1e-12);
-        assert!((family(0.05, 41) - (1.0 - 0.95f64.powi(41))).abs() < 1e-12);
-        assert!((family(1e-12, 1000) / 1e-9 - 1.0).abs() < 1e-6);
-        assert_eq!(family(1.0, 2), 1.0);
+        assert_eq!(family(0.001, 41), 0.041);
+        assert_eq!(family(0.5, 41), 1.0);
     }
 }
