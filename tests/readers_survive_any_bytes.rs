@@ -291,13 +291,19 @@ fn the_text_of_ftrace_and_trace_cmd() {
 
 #[test]
 fn load_series() {
-    let rows = |form: &dyn Fn(u32, u32, u32) -> String| -> String {
-        (0..400).map(|at| form(at / 4, at % 4, (at * 7919) % 5)).collect()
+    let rows = |n: u32, form: &dyn Fn(u32, u32, u32) -> String| -> String {
+        (0..n).map(|at| form(at / 4, at % 4, (at * 7919) % 5)).collect()
     };
-    let csv = rows(&|at, cpu, load| format!("0.{at:03},{cpu},{load}\n"));
-    let json =
-        rows(&|at, cpu, load| format!("{{\"time_ms\":{at},\"cpu\":{cpu},\"runnable\":{load}}}\n"));
-    let corpus = [format!("time,cpu,runnable\n{csv}"), json];
+    let csv = |at: u32, cpu: u32, load: u32| format!("0.{at:03},{cpu},{load}\n");
+    let json = |at: u32, cpu: u32, load: u32| {
+        format!("{{\"time_ms\":{at},\"cpu\":{cpu},\"runnable\":{load}}}\n")
+    };
+    // Short ones, of which damage makes nonsense, and one that is long enough to be correlated.
+    let corpus = [
+        format!("time,cpu,runnable\n{}", rows(6, &csv)),
+        rows(3, &json),
+        format!("time,cpu,runnable\n{}", rows(120, &csv)),
+    ];
     traces("load series", &corpus, &[Format::Csv, Format::Json]);
 }
 
