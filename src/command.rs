@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! Subcommands, and the measured table at the scheduler's start.
 
+pub mod analyze;
 pub mod link;
 pub mod monitor;
 pub mod top;

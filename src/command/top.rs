@@ -81,7 +81,9 @@ fn watch(
                 .draw(|frame| draw(app, frame, drawn))
                 .context("the terminal cannot be written to")?;
         }
-        changed = event::poll(POLL).context("the keyboard cannot be read")?;
+        // What has been read already is not announced by the terminal once more.
+        wait_for_terminal(if changed { Duration::ZERO } else { POLL })?;
+        changed = event::poll(Duration::ZERO).context("the keyboard cannot be read")?;
         if !changed {
             continue;
         }
@@ -93,6 +95,22 @@ fn watch(
                 let _ = intervals.send(every);
             }
         }
+    }
+    Ok(())
+}
+
+/// Wait until there is something to read from the terminal, a signal comes, or `most` has passed.
+/// crossterm by itself reads the end of a terminal that is gone over and over.
+///
+/// # Errors
+/// When the terminal is gone.
+fn wait_for_terminal(most: Duration) -> Result<()> {
+    let mut terminal = libc::pollfd { fd: libc::STDIN_FILENO, events: libc::POLLIN, revents: 0 };
+    let most = i32::try_from(most.as_millis()).unwrap_or(i32::MAX);
+    // SAFETY: the pointer is to one initialised struct, as the count says, for the call alone.
+    unsafe { libc::poll(&raw mut terminal, 1, most) };
+    if terminal.revents & (libc::POLLHUP | libc::POLLERR | libc::POLLNVAL) != 0 {
+        bail!("the terminal is gone");
     }
     Ok(())
 }
