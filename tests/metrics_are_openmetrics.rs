@@ -211,8 +211,8 @@ fn the_page_is_served_in_both_formats_and_nothing_else_is() {
 
 #[test]
 fn an_address_that_cannot_be_had_is_named() {
-    let taken = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    let holder = TcpListener::bind(taken).unwrap();
+    let holder = TcpListener::bind("127.0.0.1:0").unwrap();
+    let taken = holder.local_addr().unwrap();
     for address in [taken, "192.0.2.1:9464".parse().unwrap()] {
         let (_feed, tap) = feed::new();
         let error = format!("{:#}", scrape::start(address, tap).unwrap_err());
