@@ -92,10 +92,14 @@ impl Names {
 
     /// Is cgroup `id` the one at `path`, or below it?
     pub fn is_below(&mut self, id: u64, path: &str) -> bool {
-        let Some(found) = self.path(id) else { return false };
-        let rest = found.strip_prefix(path.trim_end_matches('/'));
-        rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+        self.path(id).is_some_and(|found| is_at_or_below(found, path))
     }
+}
+
+/// Is the cgroup `found` the one at `path`, or below it? Both from the root of the hierarchy.
+pub fn is_at_or_below(found: &str, path: &str) -> bool {
+    let rest = found.strip_prefix(path.trim_end_matches('/'));
+    rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
 /// Ask the kernel for the path of cgroup `id`.

@@ -2,8 +2,11 @@
 //! Subcommands, and the measured table at the scheduler's start.
 
 pub mod analyze;
+pub mod explain;
 pub mod link;
 pub mod monitor;
+pub mod record;
+mod replay;
 pub mod top;
 
 use crate::cli::MeasureArgs;
@@ -16,10 +19,6 @@ use crate::ui::heat;
 use anyhow::{Context, Result};
 use std::io::{IsTerminal, Write};
 use std::path::PathBuf;
-
-pub mod explain;
-pub mod record;
-mod replay;
 
 /// `scx_toll measure`: measure, print, store.
 ///

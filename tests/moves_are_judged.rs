@@ -168,14 +168,19 @@ fn the_table_decides_what_pays() {
     trace.migrate(8100, (2, "swapper/2", 0), 5, 0, 2);
     trace.switch(8105, 2, (0, 'R'), 5);
     let report = trace.report();
-    assert_eq!((report.prices[0].count, report.prices[0].paid), (1, 1), "{:?}", report.prices);
-    assert!(report.prices[0].gain_ns > 3_000_000, "{:?}", report.prices);
+    assert_eq!(
+        (report.prices[0].sum.count, report.prices[0].sum.paid),
+        (1, 1),
+        "{:?}",
+        report.prices
+    );
+    assert!(report.prices[0].sum.gain_ns > 3_000_000, "{:?}", report.prices);
     let mut dear = PenaltyTable::default();
     dear.class_mut(Level::Llc).hop.value = Ns::from_ms(50);
     dear.class_mut(Level::Node).hop.value = Ns::from_ms(60);
     let report = trace.report_with(&dear);
-    assert_eq!((report.prices[0].count, report.prices[0].paid), (1, 0));
-    assert!(report.prices[0].penalty_ns > 100_000_000, "others pay three times as much");
+    assert_eq!((report.prices[0].sum.count, report.prices[0].sum.paid), (1, 0));
+    assert!(report.prices[0].sum.penalty_ns > 100_000_000, "others pay three times as much");
     assert_eq!((report.worst[0].pid, report.worst[0].from, report.worst[0].to), (5, 0, 2));
     assert_eq!(report.worst[0].ran_after_ns, Some(5_000));
 }
@@ -192,7 +197,7 @@ fn a_task_that_goes_to_and_fro_plays_ping_pong() {
     let report = trace.report();
     assert_eq!((report.ping_pong.count, report.ping_pong.longest), (5, 5));
     assert_eq!(report.ping_pong.longest_task, "t3");
-    assert_eq!(report.tasks[0].ping_pong, 5);
+    assert_eq!(report.tasks[0].sum.ping_pong, 5);
 }
 
 #[test]

@@ -153,30 +153,14 @@ fn policy_rows(sums: &Sums) -> Vec<PolicyRow> {
 
 fn price_rows(sums: &Sums) -> Vec<PriceRow> {
     let rows = DISTANCES.iter().zip(&sums.prices).filter(|(_, sum)| sum.count > 0);
-    let row = |(name, sum): (&&'static str, &super::collect::PriceSum)| PriceRow {
-        distance: name,
-        count: sum.count,
-        paid: sum.paid,
-        gain_ns: sum.gain_ns,
-        penalty_ns: sum.penalty_ns,
-    };
-    rows.map(row).collect()
+    rows.map(|(distance, sum)| PriceRow { distance, sum: *sum }).collect()
 }
 
 fn task_rows(sums: &Sums) -> Vec<TaskRow> {
     let mut names: Vec<_> = sums.names.iter().filter(|(_, sum)| sum.moves > 0).collect();
     names.sort_by_key(|(name, sum)| (std::cmp::Reverse((sum.penalty_ns, sum.moves)), **name));
     names.truncate(TASKS_MAX);
-    let row = |(name, sum): (&super::event::Comm, &super::collect::NameSum)| TaskRow {
-        name: name.text(),
-        moves: sum.moves,
-        ping_pong: sum.ping_pong,
-        gain_ns: sum.gain_ns,
-        penalty_ns: sum.penalty_ns,
-        waits: sum.waits,
-        waited_ns: sum.waited_ns,
-    };
-    names.into_iter().map(row).collect()
+    names.into_iter().map(|(name, sum)| TaskRow { name: name.text(), sum: *sum }).collect()
 }
 
 /// Loads compared by CPU, LLC and node, as far as there are several.

@@ -8,7 +8,7 @@ use super::infer::{Judged, Kind, judge};
 use super::layout::Layout;
 use super::price::{Priced, Pricer};
 use super::read::Sink;
-use super::report::{PingPong, Waits, Waste, WorstMove};
+use super::report::{NameSum, PingPong, PriceSum, Waits, Waste, WorstMove};
 use super::transfers::{Frames, Transfer};
 use super::watch::{Load, Move, Watch};
 use crate::model::PenaltyTable;
@@ -32,36 +32,6 @@ pub struct KindSum {
     pub confidence: f64,
     /// Judged by who executed it.
     pub by_context: u64,
-}
-
-/// Prices summed up.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct PriceSum {
-    /// Moves.
-    pub count: u64,
-    /// Those that paid.
-    pub paid: u64,
-    /// ΔL.
-    pub gain_ns: i64,
-    /// P.
-    pub penalty_ns: i64,
-}
-
-/// What is known of a name.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct NameSum {
-    /// Moves.
-    pub moves: u64,
-    /// Moves back.
-    pub ping_pong: u64,
-    /// ΔL.
-    pub gain_ns: i64,
-    /// P.
-    pub penalty_ns: i64,
-    /// Waits.
-    pub waits: u64,
-    /// Their sum.
-    pub waited_ns: u64,
 }
 
 /// The last move of a task.

@@ -123,6 +123,14 @@ pub struct Waste {
 pub struct PriceRow {
     /// Over which distance.
     pub distance: &'static str,
+    /// Their sums.
+    #[serde(flatten)]
+    pub sum: PriceSum,
+}
+
+/// Prices of moves, summed up.
+#[derive(Clone, Copy, Debug, Default, Serialize)]
+pub struct PriceSum {
     /// Moves that could be priced.
     pub count: u64,
     /// Those that saved more than they cost.
@@ -153,6 +161,14 @@ pub struct PingPong {
 pub struct TaskRow {
     /// Their name.
     pub name: String,
+    /// Their sums.
+    #[serde(flatten)]
+    pub sum: NameSum,
+}
+
+/// Sums over the tasks of one name.
+#[derive(Clone, Copy, Debug, Default, Serialize)]
+pub struct NameSum {
     /// Moves.
     pub moves: u64,
     /// Moves back.

@@ -56,6 +56,14 @@ static __always_inline void group_leave(struct toll_task *t)
 	__sync_fetch_and_sub(&g->nr_runnable, 1);
 }
 
+/* The nearest slot above @g with a limit; 0: none. */
+static __always_inline u32 limit_above(struct toll_group *g)
+{
+	struct toll_group *up = group_of(g->parent);
+
+	return up ? READ_ONCE(up->limit) : 0;
+}
+
 /* Take @used ns of run time off the budgets that hold for @t. */
 static __always_inline void group_charge(struct toll_task *t, u64 used)
 {
@@ -76,8 +84,7 @@ static __always_inline void group_charge(struct toll_task *t, u64 used)
 		if (!g)
 			break;
 		__sync_fetch_and_sub(&g->budget_ns, used);
-		g = group_of(g->parent);
-		slot = g ? READ_ONCE(g->limit) : 0;
+		slot = limit_above(g);
 	}
 }
 
@@ -96,8 +103,7 @@ static __always_inline u32 group_empty(u32 slot)
 			return 0;
 		if (READ_ONCE(g->budget_ns) <= 0)
 			return slot;
-		g = group_of(g->parent);
-		slot = g ? READ_ONCE(g->limit) : 0;
+		slot = limit_above(g);
 	}
 	return slot && i < TOLL_MAX_LIMITS ? slot : 0;
 }
@@ -149,8 +155,6 @@ static __always_inline u64 parent_id(struct cgroup *cgrp)
 static __always_inline void set_limit(struct toll_group *g, u32 slot, u64 period_us, u64 quota_us,
 				      u64 burst_us)
 {
-	struct toll_group *up = group_of(g->parent);
-
 	/* The kernel says "no limit" with the largest number. */
 	bool none = !period_us || quota_us > TOLL_NS_MAX / 1000;
 
@@ -160,7 +164,7 @@ static __always_inline void set_limit(struct toll_group *g, u32 slot, u64 period
 	g->budget_ns = g->quota_ns;
 	g->period_at = scx_bpf_now();
 	/* Those below it see it at the next passes. */
-	g->limit = none ? (up ? up->limit : 0) : slot;
+	g->limit = none ? limit_above(g) : slot;
 }
 
 /* Take a free slot for the cgroup @id; 0 when there is none. */

@@ -183,15 +183,14 @@ __noinline int owe(u32 slot)
 /* Step 4 for @slot: begin new periods of its limit; and learn of a limit above. */
 __noinline int refill_limit(u32 slot)
 {
-	struct toll_group *g = group_of(slot), *up;
+	struct toll_group *g = group_of(slot);
 	u64 periods;
 	s64 budget;
 
 	if (!g || !g->id)
 		return 0;
-	up = group_of(g->parent);
 	if (!READ_ONCE(g->quota_ns) || !g->period_ns) {
-		g->limit = up ? up->limit : 0;
+		g->limit = limit_above(g);
 		return 0;
 	}
 	if (time_before(toll_pass.now, g->period_at + g->period_ns))

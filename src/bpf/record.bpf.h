@@ -5,7 +5,7 @@
  *   record_open()      is this decision wanted? Its sequence number, or 0
  *   record_draft()     who was looked at, and what came of it
  *   record_close()     how it ended: into the ring buffer
- *   record_decision()  the last two in one, where there is one candidate
+ *   conclude()         all three in one, where there is one candidate
  *   judge_move()       a moved task runs: did the move pay?
  *   slice_*()          what ran on a CPU from when to when
  *
@@ -182,6 +182,7 @@ __noinline int record_draft(struct task_struct *p __arg_trusted, struct toll_tas
 {
 	struct toll_recorder *r = recorder();
 	struct toll_decision *d;
+	u64 now;
 
 	if (!r || !t || !about || !pol)
 		return -EINVAL;
@@ -192,17 +193,14 @@ __noinline int record_draft(struct task_struct *p __arg_trusted, struct toll_tas
 		return 0;
 	fill_who(&d->who, p);
 	d->from_cpu = scx_bpf_task_cpu(p);
-	d->waited_ns = t->enqueued_at ? time_delta(scx_bpf_now(), t->enqueued_at) : 0;
+	/* Of its age it was asked for the instant of the question. */
+	now = a ? a->now : scx_bpf_now();
+	d->waited_ns = t->enqueued_at ? time_delta(now, t->enqueued_at) : 0;
 	d->age_ns = pol->age_ns;
 	d->migrate = pol->migrate;
 	d->fixed_ns = pol->fixed_ns;
 	d->policy_version = pol->version;
-	if (!a)
-		return 0;
-	/* Of its age it was asked for the same instant. */
-	if (t->enqueued_at)
-		d->waited_ns = time_delta(a->now, t->enqueued_at);
-	if (a->flags & TOLL_PRICED)
+	if (a && (a->flags & TOLL_PRICED))
 		draft_question(d, a, t, pol);
 	return 0;
 }

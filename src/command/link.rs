@@ -1,15 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! The way to the scheduler that is running, for those who watch it. It may come and go.
 
-use crate::control::client::ask;
+use crate::control::client::{ask, no_scheduler};
 use crate::control::wire::{Answer, Request};
 use crate::control::{run_dir, stats_socket};
 use crate::policy::view::PolicyView;
 use crate::stats::exported::TollStats;
 use anyhow::{Result, anyhow};
 use scx_stats::prelude::*;
-use std::io::ErrorKind;
-use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::{Duration, Instant};
@@ -32,7 +30,11 @@ impl Link {
     pub fn connect() -> Result<Link> {
         let path = stats_socket();
         let client = StatsClient::new().set_path(&path).connect(Some(PATIENCE_MS));
-        let mut link = Link { client: client.map_err(|err| no_link(&path, &err))? };
+        let client = client.map_err(|err| {
+            let kind = err.downcast_ref::<std::io::Error>().map(std::io::Error::kind);
+            no_scheduler(&path, "watch", kind, &format_args!("{err:#}"))
+        })?;
+        let mut link = Link { client };
         // The first answer is about all that was before.
         link.ask()?;
         Ok(link)
@@ -45,20 +47,6 @@ impl Link {
     pub fn ask(&mut self) -> Result<TollStats> {
         let answer = self.client.request("stats", vec![]);
         answer.map_err(|err| anyhow!("scx_toll has ended ({err:#})"))
-    }
-}
-
-/// Why nobody answers at `path`.
-fn no_link(path: &Path, err: &anyhow::Error) -> anyhow::Error {
-    let path = path.display();
-    match err.downcast_ref::<std::io::Error>().map(std::io::Error::kind) {
-        Some(ErrorKind::NotFound | ErrorKind::ConnectionRefused) => {
-            anyhow!("no scx_toll is running (nobody listens at {path})")
-        }
-        Some(ErrorKind::PermissionDenied) => {
-            anyhow!("only root may watch scx_toll (no access to {path})")
-        }
-        _ => anyhow!("{path}: {err:#}"),
     }
 }
 

@@ -3,6 +3,7 @@
 
 use super::explain::Printer;
 use super::record::complain;
+use crate::cgroups::is_at_or_below;
 use crate::control::wire::Frame;
 use crate::events::filter::{Filter, Sieve};
 use crate::events::{Event, Who};
@@ -37,9 +38,7 @@ impl Choice {
 
     fn is_below(&self, who: &Who) -> bool {
         let Some(cgroup) = &self.cgroup else { return true };
-        let path = self.names.get(&who.cgroup);
-        let rest = path.and_then(|path| path.strip_prefix(cgroup.trim_end_matches('/')));
-        rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+        self.names.get(&who.cgroup).is_some_and(|found| is_at_or_below(found, cgroup))
     }
 
     fn passes(&mut self, event: &Event) -> bool {

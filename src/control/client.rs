@@ -15,7 +15,7 @@ use std::time::Duration;
 
 /// How long the scheduler may take to answer; longer than its own patience.
 const PATIENCE: Duration = Duration::from_secs(60);
-/// Bytes of a subscription that are read at once.
+/// Bytes that are read at once: a subscription brings many.
 const READ_BYTES: usize = 256 << 10;
 
 /// Change the policy in force and say what was changed.
@@ -73,34 +73,52 @@ fn unfit(answer: Answer) -> anyhow::Error {
 /// # Errors
 /// One sentence when there is none, when only others may ask it, and when it does not answer.
 pub fn ask(dir: &Path, request: &Request) -> Result<Answer> {
+    converse(dir, request).map(|(answer, _)| answer)
+}
+
+/// Put `request` to the scheduler whose socket is in `dir`; whatever follows its answer is still to
+/// be read.
+fn converse(dir: &Path, request: &Request) -> Result<(Answer, BufReader<UnixStream>)> {
     let path = dir.join(SOCKET);
-    let mut stream = connect(&path)?;
-    let talk = || -> std::io::Result<String> {
+    let mut stream = UnixStream::connect(&path)
+        .map_err(|err| no_scheduler(&path, "control", Some(err.kind()), &err))?;
+    let request = wire::encode(request)?;
+    let talk = || -> std::io::Result<(String, BufReader<UnixStream>)> {
         stream.set_read_timeout(Some(PATIENCE))?;
         stream.set_write_timeout(Some(PATIENCE))?;
         // A server that turns us away has closed already: its words are still to be read.
-        let wrote = stream.write_all(wire::encode(request)?.as_bytes());
+        let wrote = stream.write_all(request.as_bytes());
         let mut line = String::new();
-        BufReader::new(&stream).read_line(&mut line)?;
-        if line.is_empty() { wrote.map(|()| line) } else { Ok(line) }
+        let mut lines = BufReader::with_capacity(READ_BYTES, stream);
+        lines.read_line(&mut line)?;
+        if line.is_empty() { wrote.map(|()| (line, lines)) } else { Ok((line, lines)) }
     };
-    let line = { talk }().with_context(|| path.display().to_string())?;
+    let (line, lines) = { talk }().with_context(|| path.display().to_string())?;
     if line.is_empty() {
         bail!("scx_toll ended without an answer");
     }
-    serde_json::from_str(&line).context("the scheduler's answer is not understood")
+    let answer = serde_json::from_str(&line).context("the scheduler's answer is not understood")?;
+    Ok((answer, lines))
 }
 
-fn connect(path: &Path) -> Result<UnixStream> {
-    UnixStream::connect(path).map_err(|err| match err.kind() {
-        ErrorKind::NotFound | ErrorKind::ConnectionRefused => {
-            anyhow!("no scx_toll is running (nobody listens at {})", path.display())
+/// Why nobody answers at `path`, for somebody who wanted to `act` ("control"): an error `err` of
+/// `kind`, if it was the system's.
+pub fn no_scheduler(
+    path: &Path,
+    act: &str,
+    kind: Option<ErrorKind>,
+    err: &dyn std::fmt::Display,
+) -> anyhow::Error {
+    let path = path.display();
+    match kind {
+        Some(ErrorKind::NotFound | ErrorKind::ConnectionRefused) => {
+            anyhow!("no scx_toll is running (nobody listens at {path})")
         }
-        ErrorKind::PermissionDenied => {
-            anyhow!("only root may control scx_toll (no access to {})", path.display())
+        Some(ErrorKind::PermissionDenied) => {
+            anyhow!("only root may {act} scx_toll (no access to {path})")
         }
-        _ => anyhow!("{}: {err}", path.display()),
-    })
+        _ => anyhow!("{path}: {err}"),
+    }
 }
 
 /// A subscription from the listener's side.
@@ -118,23 +136,7 @@ pub struct Watch {
 /// # Errors
 /// As [`ask`], and when it refuses.
 pub fn watch(dir: &Path, filter: &Filter) -> Result<Watch> {
-    let path = dir.join(SOCKET);
-    let mut stream = connect(&path)?;
-    let request = wire::encode(&Request::Watch { filter: filter.clone() })?;
-    let talk = || -> std::io::Result<(String, BufReader<UnixStream>)> {
-        stream.set_read_timeout(Some(PATIENCE))?;
-        stream.set_write_timeout(Some(PATIENCE))?;
-        let wrote = stream.write_all(request.as_bytes());
-        let mut line = String::new();
-        let mut lines = BufReader::with_capacity(READ_BYTES, stream);
-        lines.read_line(&mut line)?;
-        if line.is_empty() { wrote.map(|()| (line, lines)) } else { Ok((line, lines)) }
-    };
-    let (line, lines) = { talk }().with_context(|| path.display().to_string())?;
-    if line.is_empty() {
-        bail!("scx_toll ended without an answer");
-    }
-    let answer = serde_json::from_str(&line).context("the scheduler's answer is not understood")?;
+    let (answer, lines) = converse(dir, &Request::Watch { filter: filter.clone() })?;
     let Answer::Watching { places } = answer else { return Err(unfit(answer)) };
     Ok(Watch { places, lines, line: Vec::new(), wait: PATIENCE })
 }

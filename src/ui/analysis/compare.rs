@@ -52,11 +52,12 @@ pub fn rows(a: &Report, b: &Report) -> Vec<Row> {
     });
     add("moves that paid", "%", &|report| {
         let (paid, all) =
-            report.prices.iter().fold((0, 0), |(p, n), row| (p + row.paid, n + row.count));
+            report.prices.iter().fold((0, 0), |(p, n), row| (p + row.sum.paid, n + row.sum.count));
         100.0 * paid as f64 / all.max(1) as f64
     });
     add("cost of moves, of the CPU time", "%", &|report| {
-        let cost: i64 = report.prices.iter().map(|row| row.penalty_ns).fold(0, i64::saturating_add);
+        let cost: i64 =
+            report.prices.iter().map(|row| row.sum.penalty_ns).fold(0, i64::saturating_add);
         100.0 * cost as f64 / (report.span_ns as f64 * report.cpus as f64).max(1.0)
     });
     rows

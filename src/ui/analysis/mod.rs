@@ -157,10 +157,10 @@ fn prices(out: &mut String, report: &Report) {
             out,
             "  {:<14}{:>8}{:>8.1} %{:>16}{:>15}",
             row.distance,
-            row.count,
-            100.0 * row.paid as f64 / row.count.max(1) as f64,
-            signed(row.gain_ns),
-            signed(row.penalty_ns)
+            row.sum.count,
+            100.0 * row.sum.paid as f64 / row.sum.count.max(1) as f64,
+            signed(row.sum.gain_ns),
+            signed(row.sum.penalty_ns)
         );
     }
     let _ = writeln!(out, "tasks by what their moves cost");
@@ -169,11 +169,11 @@ fn prices(out: &mut String, report: &Report) {
             out,
             "  {:<16}{:>8} moves, {:>5} back, saved {:>9}, cost {:>9}, waited {:>9}",
             printable(&row.name),
-            row.moves,
-            row.ping_pong,
-            signed(row.gain_ns),
-            signed(row.penalty_ns),
-            time(row.waited_ns)
+            row.sum.moves,
+            row.sum.ping_pong,
+            signed(row.sum.gain_ns),
+            signed(row.sum.penalty_ns),
+            time(row.sum.waited_ns)
         );
     }
 }

@@ -123,11 +123,11 @@ fn offenders(out: &mut String, report: &Report) {
             out,
             "<tr><td>{}</td><td>{}</td><td>{}</td><td>{}</td><td>{}</td><td>{}</td></tr>",
             escape(&row.name),
-            row.moves,
-            row.ping_pong,
-            signed(row.gain_ns),
-            signed(row.penalty_ns),
-            time(row.waited_ns)
+            row.sum.moves,
+            row.sum.ping_pong,
+            signed(row.sum.gain_ns),
+            signed(row.sum.penalty_ns),
+            time(row.sum.waited_ns)
         );
     }
     out.push_str(
