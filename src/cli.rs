@@ -54,7 +54,8 @@ pub struct Cli {
     #[arg(long, value_name = "BYTES", default_value_t = 0)]
     pub exit_dump_len: u32,
 
-    /// Say more, in the log on standard error; twice also what libbpf says
+    /// Say more, in the log on standard error; twice also what libbpf says, three
+    /// times also what the verifier had to do for each program
     #[arg(short, long, action = clap::ArgAction::Count)]
     pub verbose: u8,
 

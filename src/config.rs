@@ -110,7 +110,7 @@ pub struct Config {
     pub json: bool,
     /// Bytes of debug dump to keep; 0: the kernel's default.
     pub exit_dump_len: u32,
-    /// 0: warnings; 1: what is done; 2: also libbpf's messages.
+    /// 0: warnings; 1: what is done; 2: also libbpf's messages; 3: also the verifier's figures.
     pub verbose: u8,
     /// Options handed through to libbpf.
     pub libbpf: LibbpfOpts,

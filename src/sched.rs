@@ -4,7 +4,7 @@
 //! Should this process die, the kernel drops the link with it and puts every
 //! task back on its default scheduler; nothing here has to run for that.
 
-use crate::bpf::{MainSkel, MainSkelBuilder, types};
+use crate::bpf::{MainSkel, MainSkelBuilder, OpenMainSkel, types};
 use crate::command;
 use crate::config::{Config, PenaltySource, PolicyCheck};
 use crate::control::server::{Job, Server, Wish};
@@ -19,6 +19,7 @@ use crate::ui::text;
 use crate::units::Ns;
 use anyhow::{Result, anyhow};
 use learning::Learning;
+use libbpf_rs::skel::OpenSkel;
 use libbpf_rs::{Link, OpenObject, ProgramInput};
 use log::{info, warn};
 use scx_utils::{UserExitInfo, scx_ops_attach, scx_ops_load, scx_ops_open, uei_exited, uei_report};
@@ -32,6 +33,10 @@ mod learning;
 
 /// How often the loop looks for a signal and for the end of the scheduler.
 const POLL: Duration = Duration::from_millis(50);
+/// How often `-v` has to be given for the verifier's figures.
+const VERBOSE_VERIFIER: u8 = 3;
+/// The verifier logs one line of figures per program, and nothing else (`linux/bpf_verifier.h`).
+const BPF_LOG_STATS: u32 = 4;
 
 /// Schedule the machine until `stop` is set, starting anew after a CPU hotplug.
 ///
@@ -159,6 +164,9 @@ impl<'obj> Scheduler<'obj> {
         set_injected(rodata, config);
         if let Some(bss) = open.maps.bss_data.as_mut() {
             bss.toll_policy_version = version;
+        }
+        if config.verbose >= VERBOSE_VERIFIER {
+            ask_for_verifier_figures(&mut open);
         }
         let nr_llcs = topo.llcs.len() as u32;
         open.maps.toll_cpus.set_max_entries(topo.nr_cpu_ids() as u32)?;
@@ -320,6 +328,13 @@ impl<'obj> Scheduler<'obj> {
             print(&text::exit_report(&last.counters, &last.llcs));
         }
         exit
+    }
+}
+
+/// Let libbpf log what verifying each program took; `tools/veristat` reads it.
+fn ask_for_verifier_figures(open: &mut OpenMainSkel) {
+    for mut program in open.open_object_mut().progs_mut() {
+        program.set_log_level(BPF_LOG_STATS);
     }
 }
 

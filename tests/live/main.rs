@@ -23,3 +23,4 @@ mod policy_changes_are_whole_and_take_effect;
 mod the_control_plane_may_die;
 mod the_lab_repeats_itself;
 mod the_policy_map_equals_the_model;
+mod verifying_stays_cheap;
