@@ -17,6 +17,7 @@ mod emulation_is_not_measured;
 mod flags_change_what_happens;
 mod learning_recovers_a_wrong_table;
 mod moves_follow_the_price;
+mod odd_machines_are_scheduled;
 mod oldest_and_newest_kernel;
 mod only_root_controls_and_no_end_leaves_it_stuck;
 mod policy_changes_are_whole_and_take_effect;
