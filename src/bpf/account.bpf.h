@@ -103,7 +103,7 @@ static __always_inline void queue_add(struct toll_task *t, u32 llc_id, u64 expec
  */
 static __always_inline bool may_have_idle(struct toll_llc *llc)
 {
-	return READ_ONCE(llc->nr_idle) || READ_ONCE(llc->nr_running) < llc->nr_cpus;
+	return READ_ONCE(llc->nr_idle) || READ_ONCE(llc->nr_running) < READ_ONCE(llc->nr_cpus);
 }
 
 /*
@@ -133,7 +133,8 @@ __noinline u64 toll_wait_in(u32 llc_id, u64 extra_ns, bool idle_unusable,
 		r.nr = nr;
 	r.now_ns = scx_bpf_now();
 	r.slice_ns = pol->slice_ns;
-	return toll_wait(READ_ONCE(llc->queued_ns) + extra_ns, toll_running_need(&r), llc->nr_cpus);
+	return toll_wait(READ_ONCE(llc->queued_ns) + extra_ns, toll_running_need(&r),
+			 READ_ONCE(llc->capacity_q10));
 }
 
 /* Move the task's place on the virtual clock to @llc_id; its lag stays what it was. */
@@ -320,6 +321,14 @@ static __always_inline void run_extend(struct toll_cpu *cpu, struct toll_llc *ll
 		return;
 	__sync_fetch_and_add(&llc->end_sum_ns, end_at - cpu->end_at);
 	cpu->end_at = end_at;
+}
+
+/* The number of CPUs that share the cache of @llc has changed. */
+static __always_inline void share_update(struct toll_llc *llc)
+{
+	u32 nr = READ_ONCE(llc->nr_cpus);
+
+	llc->share_kib = llc->cache_kib / (nr ? nr : 1);
 }
 
 /* @cpu goes idle or stops being it; counted once each way. */
