@@ -15,7 +15,8 @@ mod host {
     // whatever the numbers are (tests/decide_properties.rs).
     unsafe extern "C" {
         pub safe fn toll_host_running_need(end_sum: u64, nr: u64, now: u64, slice: u64) -> u64;
-        pub safe fn toll_host_wait(ahead: u64, need: u64, nr_cpus: u32) -> u64;
+        pub safe fn toll_host_wait(ahead: u64, need: u64, capacity_q10: u32) -> u64;
+        pub safe fn toll_host_thread_capacity(core_q10: u32) -> u32;
         pub safe fn toll_host_turns(expect: u64, slice: u64, max_turns: u32) -> u32;
         pub safe fn toll_host_gain(wait_from: u64, wait_to: u64, turns: u32) -> i64;
         pub safe fn toll_host_warm_grow(warm: u64, run: u64, fill_q10: u32, cap: u64) -> u64;
@@ -55,8 +56,13 @@ pub fn running_need(end_sum_ns: u64, nr: u64, now_ns: u64, slice_ns: u64) -> u64
 }
 
 /// `toll_wait()`: W of an LLC.
-pub fn wait(ahead_ns: u64, need_ns: u64, nr_cpus: u32) -> u64 {
-    host::toll_host_wait(ahead_ns, need_ns, nr_cpus)
+pub fn wait(ahead_ns: u64, need_ns: u64, capacity_q10: u32) -> u64 {
+    host::toll_host_wait(ahead_ns, need_ns, capacity_q10)
+}
+
+/// `toll_thread_capacity()`: what one more thread adds to a core.
+pub fn thread_capacity(core_q10: u32) -> u32 {
+    host::toll_host_thread_capacity(core_q10)
 }
 
 /// `toll_turns()`: turns that a task will probably still take.

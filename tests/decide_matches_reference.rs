@@ -48,8 +48,13 @@ proptest! {
     }
 
     #[test]
-    fn wait(ahead in any_u64(), need in any_u64(), nr_cpus in any_u32()) {
-        prop_assert_eq!(ffi::wait(ahead, need, nr_cpus), reference::wait(ahead, need, nr_cpus));
+    fn wait(ahead in any_u64(), need in any_u64(), capacity in any_u32()) {
+        prop_assert_eq!(ffi::wait(ahead, need, capacity), reference::wait(ahead, need, capacity));
+    }
+
+    #[test]
+    fn thread_capacity(core in any_u32()) {
+        prop_assert_eq!(ffi::thread_capacity(core), reference::thread_capacity(core));
     }
 
     #[test]

@@ -80,13 +80,28 @@ TOLL_FN u64 toll_running_need(const struct toll_running *r)
 /*
  * W: how long a task that joins an LLC now waits until it runs, when
  * @ahead_ns of run time waits in the queue, @need_ns is still needed by
- * what runs, and @nr_cpus CPUs work it off.
+ * what runs, and CPUs of together @capacity_q10 (1024: one core of the most
+ * capable kind) work it off. Where no CPU is left it waits for ever.
  */
-TOLL_FN u64 toll_wait(u64 ahead_ns, u64 need_ns, u32 nr_cpus)
+TOLL_FN u64 toll_wait(u64 ahead_ns, u64 need_ns, u32 capacity_q10)
 {
 	u64 work = toll_clamp_ns(ahead_ns) + toll_clamp_ns(need_ns);
 
-	return toll_clamp_ns(work / (nr_cpus ? nr_cpus : 1));
+	if (!capacity_q10)
+		return TOLL_NS_MAX;
+	return toll_clamp_ns(work * TOLL_Q10_ONE / capacity_q10);
+}
+
+/*
+ * What one more thread adds to a core of @core_q10 that has one already. Two
+ * threads of a core do 1.2 to 1.4 times the work of one on current servers; a
+ * guess in the middle.
+ */
+#define TOLL_THREAD_Q10 307	/* 0.3 */
+
+TOLL_FN u32 toll_thread_capacity(u32 core_q10)
+{
+	return toll_min(core_q10, TOLL_Q10_ONE) * TOLL_THREAD_Q10 / TOLL_Q10_ONE;
 }
 
 /*

@@ -20,9 +20,14 @@ u64 toll_host_running_need(u64 end_sum_ns, u64 nr, u64 now_ns, u64 slice_ns)
 	return toll_running_need(&r);
 }
 
-u64 toll_host_wait(u64 ahead_ns, u64 need_ns, u32 nr_cpus)
+u64 toll_host_wait(u64 ahead_ns, u64 need_ns, u32 capacity_q10)
 {
-	return toll_wait(ahead_ns, need_ns, nr_cpus);
+	return toll_wait(ahead_ns, need_ns, capacity_q10);
+}
+
+u32 toll_host_thread_capacity(u32 core_q10)
+{
+	return toll_thread_capacity(core_q10);
 }
 
 u32 toll_host_turns(u64 expect_ns, u64 slice_ns, u32 max_turns)

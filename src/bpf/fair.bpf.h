@@ -76,11 +76,24 @@ static __always_inline void weight_add(struct task_struct *p, struct toll_task *
 }
 
 /* CPUs of @llc that our tasks can have. */
-static __always_inline u32 llc_capacity(struct toll_llc *llc)
+static __always_inline u32 llc_nr_usable(struct toll_llc *llc)
 {
 	u64 taken = READ_ONCE(llc->nr_taken);
+	u32 nr = READ_ONCE(llc->nr_cpus);
 
-	return taken < llc->nr_cpus ? llc->nr_cpus - taken : 0;
+	return taken < nr ? nr - taken : 0;
+}
+
+/*
+ * What those are worth together. Which of them are taken is not looked up: each
+ * counts as the mean of all, wrong by a core's difference to a thread at most.
+ */
+static __always_inline u32 llc_usable_q10(struct toll_llc *llc)
+{
+	u32 nr = READ_ONCE(llc->nr_cpus), usable = llc_nr_usable(llc);
+	u64 all_q10 = READ_ONCE(llc->capacity_q10);
+
+	return usable == nr || !nr ? all_q10 : all_q10 * usable / nr;
 }
 
 /*
@@ -91,7 +104,7 @@ static __always_inline bool is_heavy(struct task_struct *p, struct toll_task *t,
 				     struct toll_llc *llc)
 {
 	return p->nr_cpus_allowed >= toll_nr_cpus &&
-	       toll_weight_usable(t->weight_q10, READ_ONCE(llc->weight_q10), llc_capacity(llc)) <
+	       toll_weight_usable(t->weight_q10, READ_ONCE(llc->weight_q10), llc_nr_usable(llc)) <
 		       t->weight_q10;
 }
 
@@ -103,7 +116,7 @@ static __always_inline u64 vtime_of(struct task_struct *p, struct toll_task *t,
 
 	/* A task that may not use all CPUs may well be unable to use even one of them alone. */
 	if (p->nr_cpus_allowed >= toll_nr_cpus)
-		weight = toll_weight_usable(weight, READ_ONCE(llc->weight_q10), llc_capacity(llc));
+		weight = toll_weight_usable(weight, READ_ONCE(llc->weight_q10), llc_nr_usable(llc));
 	return toll_vtime(ns, weight);
 }
 

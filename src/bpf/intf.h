@@ -10,6 +10,7 @@
  *   P  written by the policy writer in user space, read by BPF
  *   C  written only by the CPU that owns the entry, read by anybody
  *   L  written by any CPU with an atomic, read by anybody without a lock
+ *   H  written when a CPU goes or comes, with an atomic, read by anybody
  *   T  written under the rq lock that owns the task, read under it too
  *
  * Units are in the names: _ns, _kib, _q10 (1024 = 1.0), _pm (per mille).
@@ -142,13 +143,15 @@ struct toll_llc {
 	u64 busy_ns;		/* L  busy clock: CPU time used here since the start */
 	u64 looked_at;		/* L  when a tick last looked outward from here */
 	u64 wait_ns;		/* L  W, brought up to date when user space asks for it */
-	u64 share_kib;		/* -  cache per CPU of this LLC; set before load */
-	u32 nr_cpus;		/* -  set before load */
+	u64 share_kib;		/* H  cache per CPU of this LLC */
+	u32 nr_cpus;		/* H  CPUs here that are online */
 	u32 node;		/* -  set before load */
+	u32 capacity_q10;	/* H  what they are worth together; 1024: one core of the most capable kind */
+	u32 cache_kib;		/* -  set before load */
 	u64 weight_q10;		/* L  sum of the weights of the tasks that wait or run here */
 	u64 root_weight_q10;	/* L  ... of those in the root cgroup */
 	u64 nr_taken;		/* L  CPUs here that a real-time or deadline task has */
-	u64 pad[2];
+	u64 pad[1];
 };
 
 /*
@@ -166,15 +169,17 @@ struct toll_home {
 	u64 now_ns;	/* L  CPU time wanted by its tasks in the present span */
 	u64 before_ns;	/* L  ... in the span before */
 	u64 since_at;	/* L  when the present span began */
-	u64 nr_cpus;	/* -  set at init */
+	u64 nr_cpus;	/* H  online */
 	u64 pad[4];
 };
 
 /* One CPU: what runs there, and its counters. */
 struct toll_cpu {
 	u64 end_at;		/* C  expected end of the running task; 0: none runs */
-	u32 llc;		/* -  set before load */
+	u32 llc;		/* -  set before load, or when it is adopted */
 	u32 idle;		/* C  1 while counted in the LLC's nr_idle */
+	u32 online;		/* H  1 while it is part of its LLC */
+	u32 pad_online;
 	u64 looked_again;	/* C  looks for a task that is not there yet, since one ran */
 	u64 deadline;		/* C  virtual deadline of the running task; vtime of its LLC */
 	u32 taken;		/* C  1 while a real-time or deadline task has it */
@@ -194,12 +199,18 @@ struct toll_cpu {
 	u64 landed[TOLL_KIND_SLOTS][TOLL_LEVEL_SLOTS];	/* C  really ran elsewhere */
 	u64 nr_preempts;	/* C  running tasks that were made to yield to a waking one */
 	u64 nr_handoffs;	/* C  tasks left to the CPU of a waker about to sleep */
-	u64 pad[7];
+	u64 pad[6];
 };
 
 /* Times from a wakeup to running, counted by toll_delay_bucket(). */
 struct toll_delays {
 	u32 count[TOLL_DELAY_BUCKETS];	/* C */
+};
+
+/* Argument of toll_adopt. */
+struct toll_adopted {
+	u32 cpu;
+	u32 pad;
 };
 
 /* What a task left in one LLC. */

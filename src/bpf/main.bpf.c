@@ -23,15 +23,17 @@
  *     nearest queue that has one                    pull.bpf.h: pull_*
  *  8. A tick wakes an idle CPU when a queue has come to pay for it, and beyond
  *     a maximum age a task moves whatever it costs  pull.bpf.h: look_outward
- *  9. Crossing a node also takes an imbalance that has lasted
+ *  9. CPUs go and come: their LLC's capacity follows, and what waits where no CPU
+ *     serves it any more leaves                      hotplug.bpf.h: cpu_*, leave_queue
+ * 10. Crossing a node also takes an imbalance that has lasted
  *                                                   decide.h: toll_gate_pass
- * 10. How much later a task runs that was sent away is counted, for user space
+ * 11. How much later a task runs that was sent away is counted, for user space
  *     to learn from                                 learn.bpf.h: learn_begin, learn_end
- * 11. A task's weight is its part of what its cgroup has of the machine; a
+ * 12. A task's weight is its part of what its cgroup has of the machine; a
  *     cgroup that has used up cpu.max is parked      cgroup.bpf.h; pass.bpf.h
- * 12. A waking task with a short turn makes a running one yield whose turn is
+ * 13. A waking task with a short turn makes a running one yield whose turn is
  *     due later                                      latency.bpf.h: preempt_for
- * 13. A CPU that a real-time task takes no longer counts, and what waits for it
+ * 14. A CPU that a real-time task takes no longer counts, and what waits for it
  *     leaves                       account.bpf.h: taken_set; pass.bpf.h: pass_taken
  *
  * What it is bad at: it takes the average burst for the next one, so a task
@@ -63,6 +65,7 @@
 #include "push.bpf.h"
 #include "pull.bpf.h"
 #include "pass.bpf.h"
+#include "hotplug.bpf.h"
 
 char _license[] SEC("license") = "GPL";
 
@@ -92,7 +95,8 @@ s32 BPF_STRUCT_OPS(toll_select_cpu, struct task_struct *p, s32 prev_cpu, u64 wak
 	if (cpu < 0)
 		cpu = claim_home(p, me, TOLL_KIND_PLACE, prev_cpu, from);
 	if (cpu < 0) {
-		if (wake_flags & SCX_WAKE_FORK)
+		/* Whoever comes back to a CPU that has gone begins anew, too. */
+		if ((wake_flags & SCX_WAKE_FORK) || !is_online(prev_cpu))
 			cpu = place_newborn(p, me, prev_cpu, from, &idle, pol);
 		else
 			cpu = place_away(p, t, me, from, pol);
@@ -397,6 +401,9 @@ void BPF_STRUCT_OPS(toll_update_idle, s32 cpu, bool idle)
 
 	if (!me)
 		return;
+	/* A dying CPU goes idle once more. */
+	if (!READ_ONCE(me->online))
+		return;
 	idle_set(me, idle);
 	if (!idle)
 		return;
@@ -507,28 +514,26 @@ void BPF_STRUCT_OPS(toll_exit_task, struct task_struct *p, struct scx_exit_task_
 		forget(t);
 }
 
-/* The queue and the CPU mask of every LLC. */
+/* The queue of LLC @llc, and its homes. */
 static s32 init_llc(u32 llc)
 {
-	struct bpf_cpumask *cpus, *old;
-	struct toll_home *home, *node;
-	struct toll_mask *mask;
-	struct toll_llc *state;
-	u32 cpu;
-	s32 err;
+	struct toll_home *home = home_of_llc(llc), *node = home_of_node(llc_node(llc));
+	struct toll_llc *state = llc_of(llc);
 
-	err = scx_bpf_create_dsq(dsq_llc(llc), -1);
-	if (err)
-		return err;
-	home = home_of_llc(llc);
-	node = home_of_node(llc_node(llc));
-	if (!home || !node)
-		return -ENOENT;
-	state = llc_of(llc);
-	if (!state)
+	if (!home || !node || !state)
 		return -ENOENT;
 	home->nr_cpus = state->nr_cpus;
 	node->nr_cpus += state->nr_cpus;
+	return scx_bpf_create_dsq(dsq_llc(llc), -1);
+}
+
+/* The CPU mask of @llc, that of all CPUs for toll_nr_llcs. */
+static s32 init_mask(u32 llc)
+{
+	struct bpf_cpumask *cpus, *old;
+	struct toll_mask *mask;
+	u32 cpu, of;
+
 	mask = bpf_map_lookup_elem(&toll_masks, &llc);
 	cpus = bpf_cpumask_create();
 	if (!mask || !cpus) {
@@ -536,9 +541,11 @@ static s32 init_llc(u32 llc)
 			bpf_cpumask_release(cpus);
 		return -ENOMEM;
 	}
-	bpf_for(cpu, 0, toll_nr_cpu_ids)
-		if (cpu_llc(cpu) == llc)
+	bpf_for(cpu, 0, toll_nr_cpu_ids) {
+		of = cpu_llc(cpu);
+		if (of == llc || (llc == toll_nr_llcs && of != TOLL_NO_LLC))
 			bpf_cpumask_set_cpu(cpu, cpus);
+	}
 	old = bpf_kptr_xchg(&mask->cpus, cpus);
 	if (old)
 		bpf_cpumask_release(old);
@@ -550,19 +557,22 @@ s32 BPF_STRUCT_OPS_SLEEPABLE(toll_init)
 	u32 llc, cpu;
 	s32 err;
 
-	bpf_for(llc, 0, toll_nr_llcs) {
-		err = init_llc(llc);
+	bpf_for(llc, 0, toll_nr_llcs + 1) {
+		err = llc < toll_nr_llcs ? init_llc(llc) : 0;
+		if (!err)
+			err = init_mask(llc);
 		if (err)
 			return err;
 	}
 	bpf_for(cpu, 0, toll_nr_cpu_ids) {
 		struct toll_cpu *c = cpu_of(cpu);
 
-		if (!c || cpu_llc(cpu) == TOLL_NO_LLC)
-			continue;
+		/* Also for CPUs that are offline, which may come later. */
 		err = scx_bpf_create_dsq(dsq_cpu(cpu), -1);
 		if (err)
 			return err;
+		if (!c || cpu_llc(cpu) == TOLL_NO_LLC)
+			continue;
 		/* As the kernel does: take all for idle, the busy ones will say so. */
 		idle_set(c, 1);
 	}
@@ -619,6 +629,8 @@ SCX_OPS_DEFINE(toll_ops,
 	       .update_idle		= (void *)toll_update_idle,
 	       .cpu_release		= (void *)toll_cpu_release,
 	       .cpu_acquire		= (void *)toll_cpu_acquire,
+	       .cpu_online		= (void *)toll_cpu_online,
+	       .cpu_offline		= (void *)toll_cpu_offline,
 	       .init_task		= (void *)toll_init_task,
 	       .exit_task		= (void *)toll_exit_task,
 	       .enable			= (void *)toll_enable,

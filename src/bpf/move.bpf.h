@@ -52,7 +52,7 @@ __noinline int ask_init(struct ask *a, struct toll_task *t, u32 from, u64 wait_f
 static __always_inline s64 penalty_of(const struct ask *a, struct toll_task *t, u32 to,
 				      const struct toll_policy *pol)
 {
-	u32 from = a->from & (TOLL_MAX_LLCS - 1), level = level_of(a->from, to);
+	u32 from = a->from & (TOLL_MAX_LLCS - 1), level = price_level(a->from, to);
 	u32 here, there, home = t->home_node;
 	s64 refill, remote = 0;
 
@@ -87,7 +87,7 @@ __noinline u32 worth_moving(struct ask *a, struct toll_task *t, u32 to, u64 wait
 
 	if (!a || !t || !pol)
 		return TOLL_NOT_WORTH;
-	level = level_of(a->from, to);
+	level = price_level(a->from, to);
 	gain = toll_gain(a->wait_from_ns, wait_to_ns, a->turns);
 	penalty = penalty_of(a, t, to, pol);
 	a->net_ns = gain - penalty;

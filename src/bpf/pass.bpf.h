@@ -210,12 +210,12 @@ static __always_inline u32 home_for(struct task_struct *p, u32 llc_id)
 	struct toll_llc *llc = llc_of(llc_id);
 	u32 rank, to;
 
-	if (llc && llc_capacity(llc) && may_use(p, llc_id))
+	if (llc && llc_nr_usable(llc) && may_use(p, llc_id))
 		return llc_id;
 	bpf_for(rank, 0, toll_nr_llcs - 1) {
 		to = outward(llc_id, rank);
 		llc = llc_of(to);
-		if (llc && llc_capacity(llc) && may_use(p, to))
+		if (llc && llc_nr_usable(llc) && may_use(p, to))
 			return to;
 	}
 	return TOLL_NO_LLC;
@@ -379,7 +379,7 @@ static __always_inline void pass_taken(void)
 
 	bpf_for(i, 0, toll_nr_llcs) {
 		llc = llc_of(i);
-		if (llc && !llc_capacity(llc) && READ_ONCE(llc->nr_queued))
+		if (llc && !llc_nr_usable(llc) && READ_ONCE(llc->nr_queued))
 			bring_back(dsq_llc(i), i, TOLL_BRING_BACK);
 	}
 }

@@ -16,7 +16,7 @@
 //!
 //! | quantity | formula | function |
 //! |---|---|---|
-//! | W, the wait | (queued + still needed by what runs) / CPUs | [`wait`], [`running_need`] |
+//! | W, the wait | (queued + still needed by what runs) / capacity of the CPUs | [`wait`], [`running_need`] |
 //! | ΔL, the gain | turns × (W here − W there) | [`gain`], [`turns`] |
 //! | warmth | grows by a share of run time, fades by others' busy time | [`warm_grow`], [`warm_left`] |
 //! | refill | (warm here − warm there) × factor of the level | [`refill`] |
@@ -97,11 +97,21 @@ pub fn running_need(end_sum_ns: u64, nr: u64, now_ns: u64, slice_ns: u64) -> u64
     unsigned(need.clamp(0, most))
 }
 
-/// W: how long a task that joins an LLC of `nr_cpus` CPUs waits, in ns, when `ahead_ns` of run
-/// time is queued and the running tasks need `need_ns` yet. No CPU counts as one.
-pub fn wait(ahead_ns: u64, need_ns: u64, nr_cpus: u32) -> u64 {
+/// W: how long a task that joins an LLC waits, in ns, when `ahead_ns` of run time is queued, the
+/// running tasks need `need_ns` yet, and CPUs of together `capacity_q10` (1024 = one core of the
+/// most capable kind) work it off. Where there is no CPU it waits for the longest time there is.
+pub fn wait(ahead_ns: u64, need_ns: u64, capacity_q10: u32) -> u64 {
     let work = time(ahead_ns) + time(need_ns);
-    unsigned((work / i128::from(nr_cpus.max(1))).min(time(u64::MAX)))
+    let wait = (work * ONE).checked_div(i128::from(capacity_q10));
+    unsigned(wait.unwrap_or(i128::MAX).min(time(u64::MAX)))
+}
+
+/// Share of a core that one more thread adds to it, in Q10, as `TOLL_THREAD_Q10` in `decide.h`.
+pub const THREAD_Q10: u32 = 307;
+
+/// What one more thread adds to a core of `core_q10` that has one already.
+pub fn thread_capacity(core_q10: u32) -> u32 {
+    core_q10.min(Q10_ONE) * THREAD_Q10 / Q10_ONE
 }
 
 /// Full slices in the expected run time, between 1 and `max_turns` (which counts as at least 1).

@@ -15,6 +15,7 @@ mod an_error_exit_gives_the_machine_back;
 mod bad_machines_are_refused;
 mod books_balance_after_a_storm;
 mod counters_agree_with_the_tracepoint;
+mod cpus_go_and_come_in_place;
 mod emulation_is_not_measured;
 mod flags_change_what_happens;
 mod groups_get_their_shares;
