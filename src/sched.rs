@@ -417,12 +417,17 @@ fn set_machine(rodata: &mut types::rodata, topo: &Topology) {
     rodata.toll_tgid = std::process::id() as i32;
     rodata.toll_nr_llcs = topo.llcs.len() as u32;
     rodata.toll_nr_cpu_ids = nr_cpu_ids();
+    if let Some(little) = capacity::little(topo) {
+        rodata.toll_little_q10 = little;
+        rodata.toll_slower_pm = capacity::slower_pm(little);
+    }
     rodata.toll_has_smt = topo.cpus.iter().any(|cpu| hotplug::next_sibling(topo, cpu).is_some());
     // A task that may use all CPUs has all possible ones in its mask, offline ones too.
     rodata.toll_nr_cpus = *scx_utils::NR_CPUS_POSSIBLE as u32;
     for llc in &topo.llcs {
         rodata.toll_llc_node[llc.id.index()] = llc.node.0 as u8;
         rodata.toll_llc_cache[llc.id.index()] = llc.cache as u8;
+        rodata.toll_llc_q10[llc.id.index()] = capacity::of_core(topo, llc) as u16;
         for (rank, to) in topo.outward(llc.id).into_iter().enumerate() {
             rodata.toll_outward[llc.id.index()][rank] = to.0 as u8;
         }

@@ -89,7 +89,7 @@ pub struct Cpu {
     pub core: u32,
     /// Compute capacity, `1 ..= 1024`; 1024 is the machine's most capable CPU.
     pub capacity: u32,
-    /// True if the kernel keeps it out of load balancing (`isolcpus`).
+    /// True if the kernel keeps it out of load balancing (an isolated cpuset partition).
     pub isolated: bool,
 }
 

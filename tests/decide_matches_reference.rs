@@ -260,6 +260,41 @@ proptest! {
     }
 }
 
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(512))]
+
+    /// Any history of runs and sleeps, from any state.
+    #[test]
+    fn demand(
+        (util, little) in (any_u32(), any::<bool>()),
+        core in any_u32(),
+        little_q10 in any_u32(),
+        hold in 0..200_000_000u64,
+        history in prop::collection::vec((any_u64(), 0..50_000_000u64, 0..3u8), 1..60),
+    ) {
+        let mut kernel = ffi::Demand { util_q10: util, little: little.into(), ..Default::default() };
+        let mut model = reference::Demand { util_q10: util, little, ..Default::default() };
+        let mut now = 5;
+        for (any, near, which) in history {
+            let (ran, slept) = match which {
+                0 => (near, 0),
+                1 => (0, near),
+                _ => (any, near / 100),
+            };
+            now += near;
+            kernel.add(ran, slept, core);
+            model.add(ran, slept, core);
+            prop_assert_eq!(
+                kernel.class(little_q10, now, hold),
+                model.class(little_q10, now, hold)
+            );
+            prop_assert_eq!(kernel.util_q10, model.util_q10);
+            prop_assert_eq!((kernel.ran_ns, kernel.slept_ns), (model.ran_ns, model.slept_ns));
+            prop_assert_eq!(kernel.since_at, model.since_ns.unwrap_or(0));
+        }
+    }
+}
+
 #[test]
 fn the_numbers_of_the_headers_are_stated_once_more_without_error() {
     let numbers = [

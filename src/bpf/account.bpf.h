@@ -98,7 +98,9 @@ static __always_inline void queue_add(struct toll_task *t, u32 llc_id, u64 expec
  */
 static __always_inline bool may_have_idle(struct toll_llc *llc)
 {
-	return READ_ONCE(llc->nr_idle) || READ_ONCE(llc->nr_running) < llc_nr_usable(llc);
+	u32 usable = llc_nr_usable(llc);
+
+	return usable && (READ_ONCE(llc->nr_idle) || READ_ONCE(llc->nr_running) < usable);
 }
 
 /*
@@ -245,7 +247,8 @@ static __always_inline void charge(struct task_struct *p, struct toll_task *t, u
 	if (!llc || !used)
 		return;
 	t->run_ns += used;
-	fair_charge(p, t, llc, used, pol);
+	fair_charge(p, t, llc, work_in(t->llc, used), pol);
+	demand_charge(t, t->llc, used, now);
 	group_charge(t, used);
 	home_add(t->home_llc, used, now);
 	busy = __sync_fetch_and_add(&llc->busy_ns, used) + used;

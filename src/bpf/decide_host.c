@@ -179,3 +179,15 @@ u64 toll_host_limit(u32 which)
 
 	return which < sizeof(limits) / sizeof(limits[0]) ? limits[which] : ~0ULL;
 }
+
+/* @d is in and out; returns the task's share of a core. */
+u32 toll_host_demand(struct toll_demand *d, u64 ran_ns, u64 slept_ns, u32 core_q10)
+{
+	toll_demand_add(d, ran_ns, slept_ns, core_q10);
+	return d->util_q10;
+}
+
+u32 toll_host_class_pass(struct toll_demand *d, u32 little_q10, u64 now, u64 hold_ns)
+{
+	return toll_class_pass(d, little_q10, now, hold_ns);
+}

@@ -75,13 +75,20 @@ static __always_inline void weight_add(struct task_struct *p, struct toll_task *
 		__sync_fetch_and_add(&llc->root_weight_q10, weight);
 }
 
+/*
+ * Passes after which an LLC where tasks wait and none runs counts as having no
+ * CPU. The kernel stops using a dying CPU before it says that it is one, and
+ * what waits there would keep it from dying: RCU's own thread among others.
+ */
+#define TOLL_UNSERVED 3
+
 /* CPUs of @llc that our tasks can have. */
 static __always_inline u32 llc_nr_usable(struct toll_llc *llc)
 {
 	u64 taken = READ_ONCE(llc->nr_taken);
 	u32 nr = READ_ONCE(llc->nr_cpus);
 
-	return taken < nr ? nr - taken : 0;
+	return taken < nr && READ_ONCE(llc->nr_unserved) < TOLL_UNSERVED ? nr - taken : 0;
 }
 
 /*

@@ -151,7 +151,7 @@ struct toll_llc {
 	u64 weight_q10;		/* L  sum of the weights of the tasks that wait or run here */
 	u64 root_weight_q10;	/* L  ... of those in the root cgroup */
 	u64 nr_taken;		/* L  CPUs here that a real-time or deadline task has */
-	u64 pad[1];
+	u64 nr_unserved;	/* L  passes in a row that found tasks waiting and none running */
 };
 
 /*
@@ -213,6 +213,15 @@ struct toll_adopted {
 	u32 pad;
 };
 
+/* How much of a core a task uses, and on which class of cores it belongs; class.bpf.h. */
+struct toll_demand {
+	u64 ran_ns;	/* T  run time that util_q10 does not contain yet */
+	u64 slept_ns;	/* T  sleep that it does not contain yet */
+	u64 since_at;	/* T  since when it asks for the other class; 0: it does not */
+	u32 util_q10;	/* T  share of a most capable core, fading over time */
+	u32 little;	/* T  1: it belongs on a little core */
+};
+
 /* What a task left in one LLC. */
 struct toll_warm {
 	u64 warm_ns;	/* T  time it would take to load it again at factor 1.0 */
@@ -234,6 +243,8 @@ struct toll_task {
 	u64 vtime;		/* T  weighted run time, on the virtual clock of its LLC */
 	u64 deadline;		/* T  vtime by which its turn is due; orders the queues */
 	u64 turn_ns;		/* T  what is left of its turn */
+	u64 slept_at;		/* T  when it went to sleep; 0: it has not, or that is accounted for */
+	struct toll_demand demand;
 	u64 weight_q10;		/* T  what it added to its LLC's weight_q10 */
 	u32 weight_llc;		/* T  where it added it; TOLL_MAX_LLCS: nowhere */
 	u32 group;		/* T  its cgroup's slot */

@@ -34,7 +34,9 @@
  * 13. A waking task with a short turn makes a running one yield whose turn is
  *     due later                                      latency.bpf.h: preempt_for
  * 14. A CPU that a real-time task takes no longer counts, and what waits for it
- *     leaves                       account.bpf.h: taken_set; pass.bpf.h: pass_taken
+ *     leaves                       account.bpf.h: taken_set; pass.bpf.h: pass_queues
+ * 15. Where cores differ, a task goes to the class where its demand has long
+ *     belonged                                       class.bpf.h, place.bpf.h: place_class
  *
  * What it is bad at: it takes the average burst for the next one, so a task
  * that changes its habits is misjudged for a few bursts; it knows the home of a
@@ -56,6 +58,7 @@
 #include "report.bpf.h"
 #include "fair.bpf.h"
 #include "cgroup.bpf.h"
+#include "class.bpf.h"
 #include "home.bpf.h"
 #include "account.bpf.h"
 #include "learn.bpf.h"
@@ -89,6 +92,8 @@ s32 BPF_STRUCT_OPS(toll_select_cpu, struct task_struct *p, s32 prev_cpu, u64 wak
 	} else {
 		cpu = handoff_cpu(p, me, from, wake_flags);
 		handed = cpu >= 0;
+		if (cpu < 0)
+			cpu = place_class(p, t, me, TOLL_KIND_PLACE, from);
 		if (cpu < 0)
 			cpu = place_homeward(p, t, me, from, pol);
 	}
@@ -215,7 +220,11 @@ void BPF_STRUCT_OPS(toll_enqueue, struct task_struct *p, u64 enq_flags)
 		enqueue_pinned(p, t, me, pol, enq_flags);
 		return;
 	}
-	push_choose(p, t, me, cpu, &where, pol);
+	where.cpu = place_class(p, t, me, TOLL_KIND_PUSH, cpu_llc(cpu));
+	if (where.cpu >= 0)
+		where.llc = cpu_llc(where.cpu);
+	else
+		push_choose(p, t, me, cpu, &where, pol);
 	enqueue_at(p, t, me, pol, &where, enq_flags);
 }
 
@@ -235,7 +244,7 @@ static __always_inline bool prev_due(struct task_struct *prev, struct toll_task 
 		charge(prev, t, scx_bpf_now(), pol);
 	turn_begin(prev, t, llc_id, false, pol);
 	*due = t->deadline;
-	return !group_throttled(prev, t);
+	return !group_throttled(prev, t) && !class_leaves(prev, t, llc_id);
 }
 
 void BPF_STRUCT_OPS(toll_dispatch, s32 cpu, struct task_struct *prev)
@@ -280,6 +289,7 @@ void BPF_STRUCT_OPS(toll_runnable, struct task_struct *p, u64 enq_flags)
 		return;
 	if (enq_flags & SCX_ENQ_WAKEUP) {
 		t->run_ns = 0;
+		demand_sleep(t, scx_bpf_now());
 		me->nr_wakes++;
 	}
 	group_enter(p, t);
@@ -363,8 +373,10 @@ void BPF_STRUCT_OPS(toll_quiescent, struct task_struct *p, u64 deq_flags)
 	weight_del(t);
 	group_leave(t);
 	t->enqueued_at = 0;
-	if (deq_flags & SCX_DEQ_SLEEP)
+	if (deq_flags & SCX_DEQ_SLEEP) {
 		t->avg_run_ns = toll_average(t->avg_run_ns, t->run_ns);
+		t->slept_at = scx_bpf_now();
+	}
 }
 
 void BPF_STRUCT_OPS(toll_tick, struct task_struct *p)
@@ -383,7 +395,7 @@ void BPF_STRUCT_OPS(toll_tick, struct task_struct *p)
 		return;
 	if (me->end_at && time_after(now, me->end_at))
 		run_extend(me, llc, now + toll_expect_turn(t->avg_run_ns, t->run_ns, p->scx.slice));
-	if (group_throttled(p, t))
+	if (group_throttled(p, t) || class_leaves(p, t, t->llc))
 		scx_bpf_task_set_slice(p, 0);
 	handoff_check(p, me);
 	look_outward(me, t->llc, now, pol);
@@ -464,6 +476,7 @@ s32 BPF_STRUCT_OPS_SLEEPABLE(toll_init_task, struct task_struct *p, struct scx_i
 	t->ran_cpu = -1;
 	t->home_node = TOLL_NO_NODE;
 	t->home_llc = TOLL_NO_LLC;
+	t->demand.util_q10 = TOLL_Q10_ONE / 2;
 	t->kind = TOLL_KIND_OTHER;
 	t->weight_llc = TOLL_NO_LLC;
 	t->group_counted = TOLL_MAX_GROUPS;

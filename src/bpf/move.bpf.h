@@ -65,6 +65,12 @@ static __always_inline s64 penalty_of(const struct ask *a, struct toll_task *t, 
 		remote = toll_remote(a->span_ns, pol->remote_pm[home][there],
 				     pol->remote_pm[home][here]);
 	}
+	if (in_wrong_class(t, to) && !in_wrong_class(t, from)) {
+		remote += TOLL_AGAINST_CLASS_NS;
+		/* Whoever belongs on a big core takes longer on a little one. */
+		if (llc_little(to))
+			remote += toll_remote(a->span_ns, toll_slower_pm, 0);
+	}
 	return toll_penalty(pol->hop_ns[from][to], refill, remote, pol->price_q10);
 }
 

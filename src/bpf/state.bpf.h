@@ -18,6 +18,10 @@ const volatile u32 toll_nr_cpu_ids = 1;
 const volatile u32 toll_nr_cpus = 1;			/* CPUs in the mask of a task that may use all */
 const volatile u8 toll_llc_node[TOLL_MAX_LLCS];
 const volatile u8 toll_llc_cache[TOLL_MAX_LLCS];	/* parts of one cache have the same */
+const volatile u32 toll_little_q10 = 0;			/* capacity of a little core; 0: all are of one class */
+const volatile u32 toll_slower_pm = 0;			/* extra run time there of what ran on a big one */
+const volatile u64 toll_class_hold_ns = 100000000;	/* demand beyond a threshold for so long changes the class */
+const volatile u16 toll_llc_q10[TOLL_MAX_LLCS];		/* capacity of each of its cores */
 const volatile bool toll_has_smt = false;		/* some core has several threads */
 /* Row i: the other LLCs, nearest first; toll_nr_llcs - 1 entries are used. */
 const volatile u8 toll_outward[TOLL_MAX_LLCS][TOLL_MAX_LLCS];

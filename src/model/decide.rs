@@ -318,3 +318,70 @@ pub fn refilled(budget_ns: i64, quota_ns: u64, burst_ns: u64, nr_periods: u64) -
     let periods = i128::from(nr_periods.min(u64::from(FACTOR_MAX)));
     signed((left + time(quota_ns) * periods).min(most))
 }
+/// Time in which half of a task's demand fades, in ns.
+pub const UTIL_HALF_NS: u64 = 32_000_000;
+/// Run time and sleep are summed up to this much before they count, in ns.
+pub const UTIL_STEP_NS: u64 = 1_000_000;
+
+/// How much of a core a task uses, and on which class of cores it belongs.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Demand {
+    /// Run time not counted yet, in ns.
+    pub ran_ns: u64,
+    /// Sleep not counted yet, in ns.
+    pub slept_ns: u64,
+    /// Since when the demand asks for the other class, in ns.
+    pub since_ns: Option<u64>,
+    /// Share of a most capable core, Q10.
+    pub util_q10: u32,
+    /// True if it belongs on a little core.
+    pub little: bool,
+}
+
+impl Demand {
+    /// What is left of 1024 after `ns`: a half per [`UTIL_HALF_NS`], straight lines in between.
+    fn fade(ns: i128) -> i128 {
+        let (halves, rest) = (ns / i128::from(UTIL_HALF_NS), ns % i128::from(UTIL_HALF_NS));
+        let left = ONE - rest * (ONE / 2) / i128::from(UTIL_HALF_NS);
+        (0..halves.min(10)).fold(left, |left, _| left / 2) * i128::from(halves < 10)
+    }
+
+    /// The task slept for `slept_ns` and then ran for `ran_ns` on a core of `core_q10`.
+    pub fn add(&mut self, ran_ns: u64, slept_ns: u64, core_q10: u32) {
+        let step = i128::from(UTIL_STEP_NS);
+        let (core, util) = (i128::from(core_q10).min(ONE), i128::from(self.util_q10).min(ONE));
+        let slept = time(self.slept_ns) + time(slept_ns);
+        let ran = time(self.ran_ns) + time(ran_ns);
+        let faded =
+            if slept < step { i128::from(self.util_q10) } else { util * Self::fade(slept) / ONE };
+        self.slept_ns = if slept < step { unsigned(slept) } else { 0 };
+        if ran_ns > 0 && ran >= step {
+            let keep = Self::fade(ran);
+            self.util_q10 = ((faded.min(ONE) * keep + core * (ONE - keep)) / ONE) as u32;
+            self.ran_ns = 0;
+        } else {
+            self.util_q10 = faded as u32;
+            self.ran_ns = unsigned(ran);
+        }
+    }
+
+    /// Where the task belongs: it changes after `hold_ns` without a break above four fifths of
+    /// what a little core gives, or below half of it.
+    pub fn class(&mut self, little_q10: u32, now_ns: u64, hold_ns: u64) -> bool {
+        let little = little_q10.min(ONE as u32);
+        let other = match self.little {
+            true => self.util_q10 > little * 4 / 5,
+            false => self.util_q10 < little / 2,
+        };
+        match self.since_ns {
+            _ if !other => self.since_ns = None,
+            None => self.since_ns = Some(now_ns.max(1)),
+            Some(since) if now_ns > since && now_ns - since >= hold_ns => {
+                self.little = !self.little;
+                self.since_ns = None;
+            }
+            Some(_) => {}
+        }
+        self.little
+    }
+}

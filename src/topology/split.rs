@@ -4,7 +4,7 @@
 //! Each LLC has one queue and one account of its wait. That is right for CPUs that share a cache
 //! *and* are alike *and* not too many, so an LLC is split
 //!
-//! 1. between CPUs that the kernel keeps for special use (`isolcpus`) and all others: a CPU that
+//! 1. between CPUs that the kernel keeps for special use (isolated partitions) and all others: a CPU that
 //!    hardly any task may use is no capacity for the rest, and its idleness no invitation;
 //! 2. between classes of capacity: time on a little core is less work;
 //! 3. where it has more cores than one queue's lock should serve ([`SplitRule::max_cores`]).

@@ -29,6 +29,7 @@ use std::path::{Path, PathBuf};
 pub const ROOT_VARIABLE: &str = "SCX_SYSFS_PREFIX";
 
 const CPU_DIR: &str = "sys/devices/system/cpu";
+const ISOLATED_PARTITIONS: &str = "sys/fs/cgroup/cpuset.cpus.isolated";
 const NODE_DIR: &str = "sys/devices/system/node";
 /// `scx_utils` marks a cache that sysfs does not describe with this number.
 const NO_CACHE: usize = usize::MAX;
@@ -414,13 +415,16 @@ fn cache_kib(
     }
 }
 
-/// The CPUs that the kernel keeps out of load balancing; an old kernel does not say.
+/// The CPUs that the kernel keeps out of load balancing, by its command line or as isolated
+/// partitions of cpusets; an old kernel does not say.
 fn isolated_cpus(root: &Path) -> Result<BTreeSet<u32>> {
-    let file = root.join(CPU_DIR).join("isolated");
-    match file.exists() && !text(&file)?.is_empty() {
-        true => cpu_list(&file),
-        false => Ok(BTreeSet::new()),
+    let mut cpus = BTreeSet::new();
+    for file in [root.join(CPU_DIR).join("isolated"), root.join(ISOLATED_PARTITIONS)] {
+        if file.exists() && !text(&file)?.is_empty() {
+            cpus.extend(cpu_list(&file)?);
+        }
     }
+    Ok(cpus)
 }
 
 /// CPUs by ascending number with our LLC, node and core numbers.

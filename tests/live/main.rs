@@ -7,6 +7,7 @@
 mod measured_tables;
 mod vm;
 
+mod a_class_of_cores_is_changed_once;
 mod a_made_up_machine_gets_its_recorded_table;
 mod a_short_sleeper_gets_in_among_hogs;
 mod affinity_and_weights_hold;
