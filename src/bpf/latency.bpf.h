@@ -84,7 +84,7 @@ static __always_inline void preempt_for(struct task_struct *p, struct toll_task 
 	if (victim < 0)
 		return;
 	me->nr_preempts++;
-	scx_bpf_kick_cpu(victim, SCX_KICK_PREEMPT);
+	kick(victim, SCX_KICK_PREEMPT);
 }
 
 /*

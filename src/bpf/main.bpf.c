@@ -144,7 +144,7 @@ static __always_inline void enqueue_pinned(struct task_struct *p, struct toll_ta
 	me->nr_pinned++;
 	scx_bpf_dsq_insert_vtime(p, dsq_cpu(cpu), t->turn_ns, t->deadline, enq_flags);
 	if (scx_bpf_test_and_clear_cpu_idle(cpu))
-		scx_bpf_kick_cpu(cpu, SCX_KICK_IDLE);
+		kick(cpu, SCX_KICK_IDLE);
 	else if (wakes)
 		preempt_for(p, t, me, llc_id, cpu);
 }
@@ -170,13 +170,13 @@ static __always_inline void enqueue_at(struct task_struct *p, struct toll_task *
 		/* Count it first and look for an idle CPU once more: see toll_update_idle(). */
 		queue_add(t, where->llc, turn, 1);
 		llc = llc_of(where->llc);
-		if (llc && may_have_idle(llc))
+		if (llc && may_have_idle(llc) && READ_ONCE(me->online))
 			cpu = claim_idle(p, where->llc);
 	}
 	if (cpu >= 0) {
 		queue_add(t, where->llc, turn, 0);
 		scx_bpf_dsq_insert(p, SCX_DSQ_LOCAL_ON | (u64)cpu, t->turn_ns, enq_flags);
-		scx_bpf_kick_cpu(cpu, SCX_KICK_IDLE);
+		kick(cpu, SCX_KICK_IDLE);
 		return;
 	}
 	scx_bpf_dsq_insert_vtime(p, dsq_llc(where->llc), t->turn_ns, t->deadline, enq_flags);
@@ -220,10 +220,14 @@ void BPF_STRUCT_OPS(toll_enqueue, struct task_struct *p, u64 enq_flags)
 		enqueue_pinned(p, t, me, pol, enq_flags);
 		return;
 	}
-	where.cpu = place_class(p, t, me, TOLL_KIND_PUSH, cpu_llc(cpu));
+	where.llc = cpu_llc(cpu);
+	where.cpu = -EBUSY;
+	/* From a dying CPU nothing can be handed to another one: see kick(). */
+	if (READ_ONCE(me->online))
+		where.cpu = place_class(p, t, me, TOLL_KIND_PUSH, where.llc);
 	if (where.cpu >= 0)
 		where.llc = cpu_llc(where.cpu);
-	else
+	else if (READ_ONCE(me->online))
 		push_choose(p, t, me, cpu, &where, pol);
 	enqueue_at(p, t, me, pol, &where, enq_flags);
 }
@@ -421,7 +425,7 @@ void BPF_STRUCT_OPS(toll_update_idle, s32 cpu, bool idle)
 		return;
 	llc = llc_of(me->llc);
 	if ((llc && READ_ONCE(llc->nr_queued)) || scx_bpf_dsq_nr_queued(dsq_cpu(cpu)) > 0)
-		scx_bpf_kick_cpu(cpu, SCX_KICK_IDLE);
+		kick(cpu, SCX_KICK_IDLE);
 }
 
 /*

@@ -241,7 +241,7 @@ static __always_inline void wake_cpu_for(struct task_struct *p, u32 llc_id)
 	s32 cpu = is_pinned(p) ? scx_bpf_task_cpu(p) : find_idle_from_tick(p, llc_id);
 
 	if (cpu >= 0)
-		scx_bpf_kick_cpu(cpu, SCX_KICK_IDLE);
+		kick(cpu, SCX_KICK_IDLE);
 }
 
 /* queue_add() and queue_del() once, for the verifier: with them in the loop below 6.19 fails. */
@@ -386,7 +386,7 @@ static __always_inline void note_served(struct toll_llc *llc, u32 llc_id)
 		return;
 	cpu = bpf_cpumask_any_distribute(cpus);
 	if (cpu < toll_nr_cpu_ids)
-		scx_bpf_kick_cpu(cpu, SCX_KICK_IDLE);
+		kick(cpu, SCX_KICK_IDLE);
 }
 
 /* Step 5. */

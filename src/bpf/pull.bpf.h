@@ -242,7 +242,7 @@ static __always_inline bool wake_for(struct toll_cpu *me, u32 from, u32 to,
 		if (cpu < 0)
 			continue;
 		me->nr_kicks++;
-		scx_bpf_kick_cpu(cpu, SCX_KICK_IDLE);
+		kick(cpu, SCX_KICK_IDLE);
 		woken = true;
 		break;
 	}
@@ -291,7 +291,7 @@ static __always_inline void look_again(struct toll_cpu *me, s32 cpu, u32 llc_id)
 	if (!llc || !READ_ONCE(llc->nr_queued) || me->looked_again >= TOLL_LOOK_AGAIN)
 		return;
 	me->looked_again++;
-	scx_bpf_kick_cpu(cpu, SCX_KICK_IDLE);
+	kick(cpu, SCX_KICK_IDLE);
 }
 
 #endif /* TOLL_PULL_BPF_H */

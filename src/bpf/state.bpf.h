@@ -162,6 +162,19 @@ static __always_inline bool is_online(s32 cpu)
 	return c && READ_ONCE(c->online);
 }
 
+/*
+ * Wake @cpu, or with SCX_KICK_PREEMPT end the turn there. Not from a CPU that is
+ * going offline, which still wakes tasks when it can serve no interrupt any
+ * more: the kick would stay in its list for ever, even when it has come back,
+ * and the kernel would wait for it when the scheduler ends. What waits is found
+ * by the timer (pass.bpf.h: note_served).
+ */
+static __always_inline void kick(s32 cpu, u64 flags)
+{
+	if (is_online(bpf_get_smp_processor_id()))
+		scx_bpf_kick_cpu(cpu, flags);
+}
+
 static __always_inline struct toll_task *task_of(struct task_struct *p)
 {
 	return bpf_task_storage_get(&toll_tasks, p, 0, 0);
