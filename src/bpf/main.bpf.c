@@ -23,16 +23,20 @@
  *     nearest queue that has one                    pull.bpf.h: pull_*
  *  8. A tick wakes an idle CPU when a queue has come to pay for it, and beyond
  *     a maximum age a task moves whatever it costs  pull.bpf.h: look_outward
- *  9. Crossing a node also takes an imbalance that has lasted
+ *  9. CPUs go and come: their LLC's capacity follows, and what waits where no CPU
+ *     serves it any more leaves                      hotplug.bpf.h: cpu_*, leave_queue
+ * 10. Crossing a node also takes an imbalance that has lasted
  *                                                   decide.h: toll_gate_pass
- * 10. How much later a task runs that was sent away is counted, for user space
+ * 11. How much later a task runs that was sent away is counted, for user space
  *     to learn from                                 learn.bpf.h: learn_begin, learn_end
- * 11. A task's weight is its part of what its cgroup has of the machine; a
+ * 12. A task's weight is its part of what its cgroup has of the machine; a
  *     cgroup that has used up cpu.max is parked      cgroup.bpf.h; pass.bpf.h
- * 12. A waking task with a short turn makes a running one yield whose turn is
+ * 13. A waking task with a short turn makes a running one yield whose turn is
  *     due later                                      latency.bpf.h: preempt_for
- * 13. A CPU that a real-time task takes no longer counts, and what waits for it
- *     leaves                       account.bpf.h: taken_set; pass.bpf.h: pass_taken
+ * 14. A CPU that a real-time task takes no longer counts, and what waits for it
+ *     leaves                       account.bpf.h: taken_set; pass.bpf.h: pass_queues
+ * 15. Where cores differ, a task goes to the class where its demand has long
+ *     belonged                                       class.bpf.h, place.bpf.h: place_class
  *
  * What it is bad at: it takes the average burst for the next one, so a task
  * that changes its habits is misjudged for a few bursts; it knows the home of a
@@ -54,6 +58,7 @@
 #include "report.bpf.h"
 #include "fair.bpf.h"
 #include "cgroup.bpf.h"
+#include "class.bpf.h"
 #include "home.bpf.h"
 #include "account.bpf.h"
 #include "learn.bpf.h"
@@ -63,6 +68,7 @@
 #include "push.bpf.h"
 #include "pull.bpf.h"
 #include "pass.bpf.h"
+#include "hotplug.bpf.h"
 
 char _license[] SEC("license") = "GPL";
 
@@ -87,12 +93,15 @@ s32 BPF_STRUCT_OPS(toll_select_cpu, struct task_struct *p, s32 prev_cpu, u64 wak
 		cpu = handoff_cpu(p, me, from, wake_flags);
 		handed = cpu >= 0;
 		if (cpu < 0)
+			cpu = place_class(p, t, me, TOLL_KIND_PLACE, from);
+		if (cpu < 0)
 			cpu = place_homeward(p, t, me, from, pol);
 	}
 	if (cpu < 0)
 		cpu = claim_home(p, me, TOLL_KIND_PLACE, prev_cpu, from);
 	if (cpu < 0) {
-		if (wake_flags & SCX_WAKE_FORK)
+		/* Whoever comes back to a CPU that has gone begins anew, too. */
+		if ((wake_flags & SCX_WAKE_FORK) || !is_online(prev_cpu))
 			cpu = place_newborn(p, me, prev_cpu, from, &idle, pol);
 		else
 			cpu = place_away(p, t, me, from, pol);
@@ -135,7 +144,7 @@ static __always_inline void enqueue_pinned(struct task_struct *p, struct toll_ta
 	me->nr_pinned++;
 	scx_bpf_dsq_insert_vtime(p, dsq_cpu(cpu), t->turn_ns, t->deadline, enq_flags);
 	if (scx_bpf_test_and_clear_cpu_idle(cpu))
-		scx_bpf_kick_cpu(cpu, SCX_KICK_IDLE);
+		kick(cpu, SCX_KICK_IDLE);
 	else if (wakes)
 		preempt_for(p, t, me, llc_id, cpu);
 }
@@ -161,13 +170,13 @@ static __always_inline void enqueue_at(struct task_struct *p, struct toll_task *
 		/* Count it first and look for an idle CPU once more: see toll_update_idle(). */
 		queue_add(t, where->llc, turn, 1);
 		llc = llc_of(where->llc);
-		if (llc && may_have_idle(llc))
+		if (llc && may_have_idle(llc) && READ_ONCE(me->online))
 			cpu = claim_idle(p, where->llc);
 	}
 	if (cpu >= 0) {
 		queue_add(t, where->llc, turn, 0);
 		scx_bpf_dsq_insert(p, SCX_DSQ_LOCAL_ON | (u64)cpu, t->turn_ns, enq_flags);
-		scx_bpf_kick_cpu(cpu, SCX_KICK_IDLE);
+		kick(cpu, SCX_KICK_IDLE);
 		return;
 	}
 	scx_bpf_dsq_insert_vtime(p, dsq_llc(where->llc), t->turn_ns, t->deadline, enq_flags);
@@ -211,7 +220,15 @@ void BPF_STRUCT_OPS(toll_enqueue, struct task_struct *p, u64 enq_flags)
 		enqueue_pinned(p, t, me, pol, enq_flags);
 		return;
 	}
-	push_choose(p, t, me, cpu, &where, pol);
+	where.llc = cpu_llc(cpu);
+	where.cpu = -EBUSY;
+	/* From a dying CPU nothing can be handed to another one: see kick(). */
+	if (READ_ONCE(me->online))
+		where.cpu = place_class(p, t, me, TOLL_KIND_PUSH, where.llc);
+	if (where.cpu >= 0)
+		where.llc = cpu_llc(where.cpu);
+	else if (READ_ONCE(me->online))
+		push_choose(p, t, me, cpu, &where, pol);
 	enqueue_at(p, t, me, pol, &where, enq_flags);
 }
 
@@ -231,7 +248,7 @@ static __always_inline bool prev_due(struct task_struct *prev, struct toll_task 
 		charge(prev, t, scx_bpf_now(), pol);
 	turn_begin(prev, t, llc_id, false, pol);
 	*due = t->deadline;
-	return !group_throttled(prev, t);
+	return !group_throttled(prev, t) && !class_leaves(prev, t, llc_id);
 }
 
 void BPF_STRUCT_OPS(toll_dispatch, s32 cpu, struct task_struct *prev)
@@ -276,6 +293,7 @@ void BPF_STRUCT_OPS(toll_runnable, struct task_struct *p, u64 enq_flags)
 		return;
 	if (enq_flags & SCX_ENQ_WAKEUP) {
 		t->run_ns = 0;
+		demand_sleep(t, scx_bpf_now());
 		me->nr_wakes++;
 	}
 	group_enter(p, t);
@@ -359,8 +377,10 @@ void BPF_STRUCT_OPS(toll_quiescent, struct task_struct *p, u64 deq_flags)
 	weight_del(t);
 	group_leave(t);
 	t->enqueued_at = 0;
-	if (deq_flags & SCX_DEQ_SLEEP)
+	if (deq_flags & SCX_DEQ_SLEEP) {
 		t->avg_run_ns = toll_average(t->avg_run_ns, t->run_ns);
+		t->slept_at = scx_bpf_now();
+	}
 }
 
 void BPF_STRUCT_OPS(toll_tick, struct task_struct *p)
@@ -379,7 +399,7 @@ void BPF_STRUCT_OPS(toll_tick, struct task_struct *p)
 		return;
 	if (me->end_at && time_after(now, me->end_at))
 		run_extend(me, llc, now + toll_expect_turn(t->avg_run_ns, t->run_ns, p->scx.slice));
-	if (group_throttled(p, t))
+	if (group_throttled(p, t) || class_leaves(p, t, t->llc))
 		scx_bpf_task_set_slice(p, 0);
 	handoff_check(p, me);
 	look_outward(me, t->llc, now, pol);
@@ -397,12 +417,15 @@ void BPF_STRUCT_OPS(toll_update_idle, s32 cpu, bool idle)
 
 	if (!me)
 		return;
+	/* A dying CPU goes idle once more. */
+	if (!READ_ONCE(me->online))
+		return;
 	idle_set(me, idle);
 	if (!idle)
 		return;
 	llc = llc_of(me->llc);
 	if ((llc && READ_ONCE(llc->nr_queued)) || scx_bpf_dsq_nr_queued(dsq_cpu(cpu)) > 0)
-		scx_bpf_kick_cpu(cpu, SCX_KICK_IDLE);
+		kick(cpu, SCX_KICK_IDLE);
 }
 
 /*
@@ -457,6 +480,7 @@ s32 BPF_STRUCT_OPS_SLEEPABLE(toll_init_task, struct task_struct *p, struct scx_i
 	t->ran_cpu = -1;
 	t->home_node = TOLL_NO_NODE;
 	t->home_llc = TOLL_NO_LLC;
+	t->demand.util_q10 = TOLL_Q10_ONE / 2;
 	t->kind = TOLL_KIND_OTHER;
 	t->weight_llc = TOLL_NO_LLC;
 	t->group_counted = TOLL_MAX_GROUPS;
@@ -507,28 +531,26 @@ void BPF_STRUCT_OPS(toll_exit_task, struct task_struct *p, struct scx_exit_task_
 		forget(t);
 }
 
-/* The queue and the CPU mask of every LLC. */
+/* The queue of LLC @llc, and its homes. */
 static s32 init_llc(u32 llc)
 {
-	struct bpf_cpumask *cpus, *old;
-	struct toll_home *home, *node;
-	struct toll_mask *mask;
-	struct toll_llc *state;
-	u32 cpu;
-	s32 err;
+	struct toll_home *home = home_of_llc(llc), *node = home_of_node(llc_node(llc));
+	struct toll_llc *state = llc_of(llc);
 
-	err = scx_bpf_create_dsq(dsq_llc(llc), -1);
-	if (err)
-		return err;
-	home = home_of_llc(llc);
-	node = home_of_node(llc_node(llc));
-	if (!home || !node)
-		return -ENOENT;
-	state = llc_of(llc);
-	if (!state)
+	if (!home || !node || !state)
 		return -ENOENT;
 	home->nr_cpus = state->nr_cpus;
 	node->nr_cpus += state->nr_cpus;
+	return scx_bpf_create_dsq(dsq_llc(llc), -1);
+}
+
+/* The CPU mask of @llc, that of all CPUs for toll_nr_llcs. */
+static s32 init_mask(u32 llc)
+{
+	struct bpf_cpumask *cpus, *old;
+	struct toll_mask *mask;
+	u32 cpu, of;
+
 	mask = bpf_map_lookup_elem(&toll_masks, &llc);
 	cpus = bpf_cpumask_create();
 	if (!mask || !cpus) {
@@ -536,9 +558,11 @@ static s32 init_llc(u32 llc)
 			bpf_cpumask_release(cpus);
 		return -ENOMEM;
 	}
-	bpf_for(cpu, 0, toll_nr_cpu_ids)
-		if (cpu_llc(cpu) == llc)
+	bpf_for(cpu, 0, toll_nr_cpu_ids) {
+		of = cpu_llc(cpu);
+		if (of == llc || (llc == toll_nr_llcs && of != TOLL_NO_LLC))
 			bpf_cpumask_set_cpu(cpu, cpus);
+	}
 	old = bpf_kptr_xchg(&mask->cpus, cpus);
 	if (old)
 		bpf_cpumask_release(old);
@@ -550,19 +574,22 @@ s32 BPF_STRUCT_OPS_SLEEPABLE(toll_init)
 	u32 llc, cpu;
 	s32 err;
 
-	bpf_for(llc, 0, toll_nr_llcs) {
-		err = init_llc(llc);
+	bpf_for(llc, 0, toll_nr_llcs + 1) {
+		err = llc < toll_nr_llcs ? init_llc(llc) : 0;
+		if (!err)
+			err = init_mask(llc);
 		if (err)
 			return err;
 	}
 	bpf_for(cpu, 0, toll_nr_cpu_ids) {
 		struct toll_cpu *c = cpu_of(cpu);
 
-		if (!c || cpu_llc(cpu) == TOLL_NO_LLC)
-			continue;
+		/* Also for CPUs that are offline, which may come later. */
 		err = scx_bpf_create_dsq(dsq_cpu(cpu), -1);
 		if (err)
 			return err;
+		if (!c || cpu_llc(cpu) == TOLL_NO_LLC)
+			continue;
 		/* As the kernel does: take all for idle, the busy ones will say so. */
 		idle_set(c, 1);
 	}
@@ -619,6 +646,8 @@ SCX_OPS_DEFINE(toll_ops,
 	       .update_idle		= (void *)toll_update_idle,
 	       .cpu_release		= (void *)toll_cpu_release,
 	       .cpu_acquire		= (void *)toll_cpu_acquire,
+	       .cpu_online		= (void *)toll_cpu_online,
+	       .cpu_offline		= (void *)toll_cpu_offline,
 	       .init_task		= (void *)toll_init_task,
 	       .exit_task		= (void *)toll_exit_task,
 	       .enable			= (void *)toll_enable,

@@ -52,7 +52,7 @@ __noinline int ask_init(struct ask *a, struct toll_task *t, u32 from, u64 wait_f
 static __always_inline s64 penalty_of(const struct ask *a, struct toll_task *t, u32 to,
 				      const struct toll_policy *pol)
 {
-	u32 from = a->from & (TOLL_MAX_LLCS - 1), level = level_of(a->from, to);
+	u32 from = a->from & (TOLL_MAX_LLCS - 1), level = price_level(a->from, to);
 	u32 here, there, home = t->home_node;
 	s64 refill, remote = 0;
 
@@ -64,6 +64,12 @@ static __always_inline s64 penalty_of(const struct ask *a, struct toll_task *t, 
 		home &= TOLL_MAX_NODES - 1;
 		remote = toll_remote(a->span_ns, pol->remote_pm[home][there],
 				     pol->remote_pm[home][here]);
+	}
+	if (in_wrong_class(t, to) && !in_wrong_class(t, from)) {
+		remote += TOLL_AGAINST_CLASS_NS;
+		/* Whoever belongs on a big core takes longer on a little one. */
+		if (llc_little(to))
+			remote += toll_remote(a->span_ns, toll_slower_pm, 0);
 	}
 	return toll_penalty(pol->hop_ns[from][to], refill, remote, pol->price_q10);
 }
@@ -87,7 +93,7 @@ __noinline u32 worth_moving(struct ask *a, struct toll_task *t, u32 to, u64 wait
 
 	if (!a || !t || !pol)
 		return TOLL_NOT_WORTH;
-	level = level_of(a->from, to);
+	level = price_level(a->from, to);
 	gain = toll_gain(a->wait_from_ns, wait_to_ns, a->turns);
 	penalty = penalty_of(a, t, to, pol);
 	a->net_ns = gain - penalty;

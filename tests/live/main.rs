@@ -7,6 +7,7 @@
 mod measured_tables;
 mod vm;
 
+mod a_class_of_cores_is_changed_once;
 mod a_made_up_machine_gets_its_recorded_table;
 mod a_short_sleeper_gets_in_among_hogs;
 mod affinity_and_weights_hold;
@@ -15,6 +16,7 @@ mod an_error_exit_gives_the_machine_back;
 mod bad_machines_are_refused;
 mod books_balance_after_a_storm;
 mod counters_agree_with_the_tracepoint;
+mod cpus_go_and_come_in_place;
 mod emulation_is_not_measured;
 mod flags_change_what_happens;
 mod groups_get_their_shares;
