@@ -108,6 +108,59 @@ pub enum Command {
     Set(SetArgs),
     /// Print the policy of the scheduler that is running
     Get(GetArgs),
+    /// Tell every decision of the scheduler that is running, as it is made: what
+    /// would be saved, what it would cost, and how it ended
+    Explain(ExplainArgs),
+    /// Record decisions, what ran, and the load of each CPU in a file
+    Record(RecordArgs),
+    /// Write a recording in a form for others
+    Export(ExportArgs),
+}
+
+/// Which decisions.
+#[derive(Debug, Clone, Args)]
+pub struct FilterArgs {
+    /// Only those about this thread, or the threads of this process
+    #[arg(long, value_name = "PID")]
+    pub pid: Option<u32>,
+
+    /// Only those about tasks of this cgroup and below; a path, with or without /sys/fs/cgroup
+    #[arg(long, value_name = "PATH")]
+    pub cgroup: Option<String>,
+
+    /// Only these questions: place, push, pull (between LLCs), pull.node (of one level: .core,
+    /// .llc, .node), all (also within LLCs); several with commas [default: all between LLCs]
+    #[arg(long, value_name = "KIND[.LEVEL]", value_delimiter = ',')]
+    pub kind: Vec<String>,
+
+    /// Only those that ended so: applied, applied_aged, not_worth, hysteresis, affinity, nothing,
+    /// raced; several with commas
+    #[arg(long, value_name = "VERDICT", value_delimiter = ',')]
+    pub verdict: Vec<String>,
+
+    /// Share of the decisions that is looked at
+    #[arg(long, value_name = "SHARE", default_value_t = 1.0)]
+    pub rate: f64,
+}
+
+/// Flags of `scx_toll explain`.
+#[derive(Debug, Clone, Args)]
+pub struct ExplainArgs {
+    /// Which decisions.
+    #[command(flatten)]
+    pub filter: FilterArgs,
+
+    /// Tell what was recorded in this file instead
+    #[arg(long, value_name = "FILE", conflicts_with = "seconds")]
+    pub from: Option<PathBuf>,
+
+    /// Stop after so many seconds; without it, at Ctrl-C
+    #[arg(long, value_name = "SECONDS")]
+    pub seconds: Option<f64>,
+
+    /// Print records as JSON, one object a line
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// Flags of `scx_toll measure`.
@@ -151,4 +204,36 @@ pub struct GetArgs {
     /// Print the policy as JSON
     #[arg(long)]
     pub json: bool,
+}
+
+/// Flags of `scx_toll record`.
+#[derive(Debug, Clone, Args)]
+pub struct RecordArgs {
+    /// Where to; what was there before is replaced
+    #[arg(value_name = "FILE")]
+    pub file: PathBuf,
+
+    /// Which decisions.
+    #[command(flatten)]
+    pub filter: FilterArgs,
+
+    /// Stop after so many seconds; without it, at Ctrl-C or when the scheduler ends
+    #[arg(long, value_name = "SECONDS")]
+    pub seconds: Option<f64>,
+}
+
+/// Flags of `scx_toll export`.
+#[derive(Debug, Clone, Args)]
+pub struct ExportArgs {
+    /// What `scx_toll record` wrote
+    #[arg(value_name = "RECORDING")]
+    pub recording: PathBuf,
+
+    /// Where to; what was there before is replaced
+    #[arg(value_name = "OUT")]
+    pub out: PathBuf,
+
+    /// A trace for ui.perfetto.dev, or one JSON object a line
+    #[arg(long, value_parser = ["perfetto", "json"], default_value = "perfetto")]
+    pub format: String,
 }

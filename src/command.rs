@@ -12,6 +12,10 @@ use anyhow::{Context, Result};
 use std::io::{IsTerminal, Write};
 use std::path::PathBuf;
 
+pub mod explain;
+pub mod record;
+mod replay;
+
 /// `scx_toll measure`: measure, print, store.
 ///
 /// # Errors

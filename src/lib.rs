@@ -5,7 +5,7 @@
 //! Data flows one way, and the modules stand here in its order:
 //!
 //! ```text
-//! units, topology ─► measure ─► model ─► policy ─► BPF decisions ─► stats ─► ui
+//! units, topology ─► measure ─► model ─► policy ─► BPF decisions ─► events, stats ─► ui
 //! ```
 //!
 //! A module uses only modules of earlier stages; [`sched`] alone sees all of
@@ -25,14 +25,17 @@ pub mod policy;
 
 pub mod bpf;
 
+pub mod events;
 pub mod stats;
 
 pub mod ui;
 
+pub mod cgroups;
 pub mod cli;
 pub mod command;
 pub mod config;
 pub mod control;
 pub mod fault;
 pub mod preflight;
+pub mod recording;
 pub mod sched;

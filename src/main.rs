@@ -29,6 +29,9 @@ fn run(cli: Cli) -> Result<()> {
         Some(Command::Measure(args)) => return command::measure(args),
         Some(Command::Set(args)) => return client::set(args),
         Some(Command::Get(args)) => return client::get(args),
+        Some(Command::Explain(args)) => return command::explain::explain(args),
+        Some(Command::Record(args)) => return command::record::record(args),
+        Some(Command::Export(args)) => return command::record::export(args),
         None => {}
     }
     let config = Config::new(cli)?;

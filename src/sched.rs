@@ -8,8 +8,9 @@
 use crate::bpf::{MainSkel, MainSkelBuilder, OpenMainSkel, types};
 use crate::command;
 use crate::config::{Config, PenaltySource, PolicyCheck};
-use crate::control::server::{Job, Server, Wish};
-use crate::control::wire::Answer;
+use crate::control::audience::Audience;
+use crate::control::server::{Server, Wish};
+use crate::control::wire::{Answer, Places};
 use crate::control::{change, run_dir};
 use crate::model::{PenaltyTable, capacity, file};
 use crate::policy::view::PolicyView;
@@ -33,13 +34,18 @@ use std::mem::MaybeUninit;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+mod ear;
 mod hotplug;
 mod learning;
+
+use ear::Ear;
 
 /// How often the loop looks for a signal and for the end of the scheduler.
 const POLL: Duration = Duration::from_millis(50);
 /// The verifier logs one line of figures per program, and nothing else (`linux/bpf_verifier.h`).
 const BPF_LOG_STATS: u32 = 4;
+/// How often it empties the ring buffer while somebody listens.
+const POLL_RING: Duration = Duration::from_millis(5);
 
 /// Schedule the machine until `stop` is set, starting anew after a CPU hotplug.
 ///
@@ -50,13 +56,26 @@ pub fn run(config: &Config, stop: &AtomicBool) -> Result<()> {
     let control = Server::start(&run_dir())
         .inspect_err(|err| warn!("the policy cannot be changed while this runs: {err:#}"))
         .ok();
+    let mut audience = Audience::default();
+    let done = run_again(config, control.as_ref(), &mut audience, stop);
+    audience.dismiss();
+    done
+}
+
+/// Schedule until `stop` is set or something fails.
+fn run_again(
+    config: &Config,
+    control: Option<&Server>,
+    audience: &mut Audience,
+    stop: &AtomicBool,
+) -> Result<()> {
     let mut before = None;
     loop {
         let mut object = MaybeUninit::uninit();
         let mut sched = Scheduler::start(config, before, &mut object)?;
-        let ended = sched.watch(config, control.as_ref(), stop);
+        let ended = sched.watch(config, control, audience, stop);
         before = Some(sched.in_force()?);
-        let exit = sched.finish(config);
+        let exit = sched.finish(config, audience);
         let restart = exit?.should_restart() || ended? == Followed::NewShape;
         if !restart || stop.load(Ordering::Relaxed) {
             return Ok(());
@@ -156,6 +175,7 @@ struct Scheduler<'obj> {
     learning: Learning,
     check: PolicyCheck,
     cpus: hotplug::Memory,
+    ear: Ear,
     skel: MainSkel<'obj>,
     link: Option<Link>,
 }
@@ -210,6 +230,7 @@ impl<'obj> Scheduler<'obj> {
         write_machine(&skel, &topo)?;
         let check = config.check;
         let learning = Learning::new(config.learn_test.every, &policy);
+        let ear = Ear::new(&skel.maps.toll_ring)?;
         let mut sched = Scheduler {
             topo,
             policy,
@@ -217,6 +238,7 @@ impl<'obj> Scheduler<'obj> {
             learning,
             check,
             cpus: hotplug::Memory::default(),
+            ear,
             skel,
             link: None,
         };
@@ -254,19 +276,53 @@ impl<'obj> Scheduler<'obj> {
     }
 
     /// Do what a client of the control socket asks for.
-    fn serve(&mut self, job: Job) {
-        let answer = match &job.wish {
-            Wish::Get => self.version().map(|version| {
-                Answer::Policy(Box::new(PolicyView::new(&self.policy, &self.topo, version)))
-            }),
-            Wish::Set(changes) => match change::apply(changes, &self.policy, &self.topo) {
+    fn serve(&mut self, wish: Wish, audience: &mut Audience) -> Result<Answer> {
+        match wish {
+            Wish::Get => {
+                let version = self.version()?;
+                Ok(Answer::Policy(Box::new(PolicyView::new(&self.policy, &self.topo, version))))
+            }
+            Wish::Set(changes) => match change::apply(&changes, &self.policy, &self.topo) {
                 Err(error) => Ok(Answer::Refused { error }),
                 Ok((policy, changes)) => {
                     self.replace_policy(policy).map(|version| Answer::Changed { version, changes })
                 }
             },
+            Wish::Watch(listener) => Ok(match audience.join(listener) {
+                Ok(()) => Answer::Watching { places: self.places() },
+                Err(error) => Answer::Failed { error },
+            }),
+        }
+    }
+
+    /// The machine as a listener needs to know it.
+    fn places(&self) -> Places {
+        let mut cpu_llc = vec![None; self.topo.nr_cpu_ids()];
+        for cpu in &self.topo.cpus {
+            cpu_llc[cpu.id.index()] = Some(cpu.llc.0);
+        }
+        Places { cpu_llc, llc_node: self.topo.llcs.iter().map(|llc| llc.node.0).collect() }
+    }
+
+    /// Wait at most `wait` for a client of the control socket, and serve it.
+    fn attend(&mut self, control: Option<&Server>, audience: &mut Audience, wait: Duration) {
+        let Some(control) = control else {
+            std::thread::sleep(wait);
+            return;
         };
-        job.answer(answer.unwrap_or_else(|err| Answer::Failed { error: format!("{err:#}") }));
+        if let Some(job) = control.next(wait) {
+            job.carry_out(|wish| {
+                self.serve(wish, audience)
+                    .unwrap_or_else(|err| Answer::Failed { error: format!("{err:#}") })
+            });
+        }
+    }
+
+    /// Record what the audience wants, and hand on what was recorded.
+    fn listen(&mut self, audience: &mut Audience) -> Result<()> {
+        let maps = &mut self.skel.maps;
+        self.ear.pass_on(audience, &maps.toll_recorders)?;
+        self.ear.tune(audience.wants(), &mut maps.bss_data)
     }
 
     /// Put `policy` in force in place of the one before, which stays if that fails.
@@ -321,22 +377,18 @@ impl<'obj> Scheduler<'obj> {
         &mut self,
         config: &Config,
         control: Option<&Server>,
+        audience: &mut Audience,
         stop: &AtomicBool,
     ) -> Result<Followed> {
         let mut last = self.snapshot()?;
         while !stop.load(Ordering::Relaxed) && !uei_exited!(&self.skel, uei) {
+            let poll = if audience.is_empty() { POLL } else { POLL_RING };
             let wait = match config.stats {
                 Some(every) => (last.at + every).saturating_duration_since(Instant::now()),
-                None => POLL,
+                None => poll,
             };
-            match control {
-                Some(control) => {
-                    if let Some(job) = control.next(wait.min(POLL)) {
-                        self.serve(job);
-                    }
-                }
-                None => std::thread::sleep(wait.min(POLL)),
-            }
+            self.attend(control, audience, wait.min(poll));
+            self.listen(audience)?;
             if self.follow_hotplug()? == Followed::NewShape {
                 return Ok(Followed::NewShape);
             }
@@ -358,9 +410,12 @@ impl<'obj> Scheduler<'obj> {
     }
 
     /// Detach, print the exit report, and say why it ended.
-    fn finish(mut self, config: &Config) -> Result<UserExitInfo> {
+    fn finish(mut self, config: &Config, audience: &mut Audience) -> Result<UserExitInfo> {
         drop(self.link.take());
         self.learning.store(&self.policy, &self.topo, true);
+        if let Err(err) = self.listen(audience) {
+            warn!("the last records: {err:#}");
+        }
         let exit = uei_report!(&self.skel, uei);
         let last = self.snapshot()?;
         if config.json {

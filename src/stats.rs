@@ -79,6 +79,10 @@ pub struct Counters {
     pub preempts: u64,
     /// Tasks left to the CPU of a waker that was about to sleep.
     pub handoffs: u64,
+    /// Moves between LLCs, made for their gain, whose task has run since.
+    pub judged: u64,
+    /// … and that paid, by the wait that followed.
+    pub paid: u64,
     /// Looks at the policy that were checked; only where a test asks for it.
     pub policy_checked: u64,
     /// … that saw a mixture of two policies.
@@ -142,6 +146,8 @@ impl Counters {
         self.waits += cpu.nr_waits;
         self.preempts += cpu.nr_preempts;
         self.handoffs += cpu.nr_handoffs;
+        self.judged += cpu.nr_judged;
+        self.paid += cpu.nr_paid;
         self.policy_checked += cpu.nr_checked;
         self.policy_mixed += cpu.nr_mixed;
         for kind in 0..NR_ASKING {
@@ -167,6 +173,8 @@ impl Counters {
         delta.waits = delta.waits.saturating_sub(before.waits);
         delta.preempts = delta.preempts.saturating_sub(before.preempts);
         delta.handoffs = delta.handoffs.saturating_sub(before.handoffs);
+        delta.judged = delta.judged.saturating_sub(before.judged);
+        delta.paid = delta.paid.saturating_sub(before.paid);
         delta.policy_checked = delta.policy_checked.saturating_sub(before.policy_checked);
         delta.policy_mixed = delta.policy_mixed.saturating_sub(before.policy_mixed);
         for kind in 0..NR_ASKING {
@@ -205,6 +213,11 @@ impl Counters {
             }
         }
         sums
+    }
+
+    /// Share of the judged moves that paid; `None` before there is one.
+    pub fn precision(&self) -> Option<f64> {
+        (self.judged > 0).then(|| self.paid as f64 / self.judged as f64)
     }
 
     /// Mean time from enqueue to running, in ns.
@@ -267,8 +280,9 @@ fn write_entry<T: plain::Plain>(map: &impl MapCore, key: u32, value: &T) -> Resu
     })
 }
 
-/// Take a snapshot, after the BPF half has been asked to bring the waits up to date. CPUs count on while they are read, so sums over CPUs can be
-/// off by what happened meanwhile; at rest they are exact.
+/// Take a snapshot, after the BPF half has been asked to bring the waits up to date. CPUs count on
+/// while they are read, so sums over CPUs can be off by what happened meanwhile; at rest they are
+/// exact.
 ///
 /// # Errors
 /// When a map cannot be read.

@@ -26,6 +26,7 @@ pub mod sysfs;
 
 use crate::units::{CpuId, LlcId, MAX_CPUS, MAX_LLCS, MAX_NODES, NodeId};
 use anyhow::{Result, bail};
+use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::path::Path;
 
@@ -41,7 +42,8 @@ pub const CAPACITY_ONE: u32 = 1024;
 pub const FALLBACK_KIB_PER_CPU: u32 = 1024;
 
 /// How far apart two places are; the same numbers as `enum toll_level` in `intf.h`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Level {
     /// Another CPU of the same LLC.
     Core = 0,

@@ -8,6 +8,7 @@ use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 use scx_toll::control::change::{self, Changed};
 use scx_toll::control::wire::{self, Answer, Request};
+use scx_toll::events::filter::{Filter, Sieve};
 use scx_toll::model::PenaltyTable;
 use scx_toll::model::decide::Migrate;
 use scx_toll::policy::Policy;
@@ -196,6 +197,13 @@ fn requests() -> impl Strategy<Value = Vec<u8>> {
     let assignment = (key, value).prop_map(|(key, value)| format!("{key}={value}"));
     let valid = proptest::collection::vec(assignment, 0..4)
         .prop_map(|assign| wire::encode(&Request::Set { assign }).unwrap().into_bytes());
+    let watch = ("(place|push.llc|all|x)", any::<f64>(), any::<Option<u32>>()).prop_map(
+        |(kind, rate, pid)| {
+            let filter = Filter { kinds: vec![kind], rate, pid, ..Filter::default() };
+            wire::encode(&Request::Watch { filter }).unwrap().into_bytes()
+        },
+    );
+    let valid = prop_oneof![3 => valid, 1 => watch];
     let mutated = (
         valid,
         proptest::collection::vec((any::<prop::sample::Index>(), any::<u8>(), 0..3u8), 0..4),
@@ -223,6 +231,11 @@ fn listen_to(line: &[u8], topo: &Topology, policy: &Policy) -> Result<bool, Test
     let assign = match wire::decode(line) {
         Ok(Request::Set { assign }) => assign,
         Ok(Request::Get {}) => return Ok(false),
+        Ok(Request::Watch { filter }) => {
+            let checked = Sieve::new(&filter, None);
+            prop_assert!(checked.err().is_none_or(|error| !error.contains('\n')));
+            return Ok(false);
+        }
         Err(error) => {
             prop_assert!(one_line(&error), "{error:?}");
             return Ok(false);

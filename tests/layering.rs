@@ -16,10 +16,11 @@ const FLOW: [&str; 10] = [
 ];
 
 /// Modules beside the flow, and what each may see besides itself. `EVERYTHING` sees all.
-const BESIDE: [(&str, &[&str]); 11] = [
+const BESIDE: [(&str, &[&str]); 13] = [
     // The BPF half as generated: types and the skeleton.
     ("bpf", &[]),
     ("fault", &[]),
+    ("cgroups", &[]),
     ("ffi", &["units"]),
     ("preflight", &["fault"]),
     ("cli", &["units", "topology", "model", "fault"]),
@@ -27,7 +28,15 @@ const BESIDE: [(&str, &[&str]); 11] = [
     // What subcommands do, and what the scheduler asks for at its start.
     ("command", EVERYTHING),
     // Reads and changes policies as values; the loop in sched puts them in force.
-    ("control", &["units", "topology", "model", "policy", "ui", "fault", "cli", "config"]),
+    (
+        "control",
+        &[
+            "units", "topology", "model", "policy", "events", "ui", "fault", "cli", "config",
+            "cgroups",
+        ],
+    ),
+    // Files of what the scheduler sends to those that listen.
+    ("recording", &["units", "topology", "model", "events", "control"]),
     ("sched", EVERYTHING),
     ("main", EVERYTHING),
     ("lib", EVERYTHING),

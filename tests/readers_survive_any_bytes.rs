@@ -268,6 +268,7 @@ fn the_control_socket() {
                         false
                     }
                     Answer::Failed { error } => panic!("{error}: {}", line.escape_ascii()),
+                    Answer::Watching { .. } => panic!("nobody may listen here"),
                 }
             });
         });
@@ -275,17 +276,18 @@ fn the_control_socket() {
         let mut policy = Policy::new(PenaltyTable::default(), "default".into(), &topo);
         while !client.is_finished() {
             let Some(job) = server.next(Duration::from_millis(5)) else { continue };
-            let answer = match &job.wish {
+            job.carry_out(|wish| match wish {
                 Wish::Get => Answer::Policy(Box::new(PolicyView::new(&policy, &topo, 1))),
-                Wish::Set(changes) => match change::apply(changes, &policy, &topo) {
+                Wish::Set(changes) => match change::apply(&changes, &policy, &topo) {
                     Err(error) => Answer::Refused { error },
                     Ok((next, changes)) => {
                         policy = next;
                         Answer::Changed { version: 1, changes }
                     }
                 },
-            };
-            job.answer(answer);
+                // No line that is tried asks for it: a subscription does not end.
+                Wish::Watch(_) => panic!("a subscription"),
+            });
         }
         client.join().unwrap();
     });

@@ -43,11 +43,16 @@ static __always_inline u64 dsq_parked(u32 group)
 	return (u64)TOLL_DSQ_PARKED << TOLL_DSQ_TYPE_SHIFT | group;
 }
 
-/* Virtual deadline of the first task of @dsq; false when there is none. */
-static __always_inline bool dsq_head_deadline(u64 dsq, u64 *deadline)
+/*
+ * Virtual deadline of the first task of @dsq; false when there is none. A
+ * function of its own: an iterator, where the kernel cannot peek, takes stack.
+ */
+__noinline bool dsq_head_deadline(u64 dsq, u64 *deadline)
 {
 	struct task_struct *p;
 
+	if (!deadline)
+		return false;
 	p = __COMPAT_scx_bpf_dsq_peek(dsq);
 	if (!p)
 		return false;

@@ -41,6 +41,8 @@ enum toll_limits {
 	TOLL_LEVEL_SLOTS = 4,
 	TOLL_VERDICT_SLOTS = 8,
 	TOLL_DELAY_BUCKETS = 128,	/* of a histogram of delays; see toll_delay_bucket() */
+	TOLL_COMM_LEN = 16,	/* of a task's name, its ending 0 included */
+	TOLL_RING_BYTES = 4 << 20,	/* records on their way to user space; a power of two */
 };
 
 /* No quantity of time handled here is longer than this (about 18 minutes). */
@@ -194,12 +196,15 @@ struct toll_cpu {
 	u64 nr_checked;		/* C  decisions whose policy was checked (toll_check_policy) */
 	u64 nr_mixed;		/* C  ... and found to be a mixture of two */
 	u64 nr_untimed;		/* C  wakeups at home since the last one that was timed */
+	u64 nr_judged;		/* C  moves for their gain after which the task has run here */
+	u64 nr_paid;		/* C  ... and that paid, by the wait that followed */
+	u64 began_at;		/* C  since when the task runs, while somebody listens; else 0 */
 	u64 asked[TOLL_KIND_SLOTS][TOLL_LEVEL_SLOTS];			/* C */
 	u64 verdicts[TOLL_KIND_SLOTS][TOLL_LEVEL_SLOTS][TOLL_VERDICT_SLOTS];	/* C */
 	u64 landed[TOLL_KIND_SLOTS][TOLL_LEVEL_SLOTS];	/* C  really ran elsewhere */
 	u64 nr_preempts;	/* C  running tasks that were made to yield to a waking one */
 	u64 nr_handoffs;	/* C  tasks left to the CPU of a waker about to sleep */
-	u64 pad[6];
+	u64 pad[3];
 };
 
 /* Times from a wakeup to running, counted by toll_delay_bucket(). */
@@ -228,6 +233,21 @@ struct toll_warm {
 	u64 busy_at;	/* T  the LLC's busy clock when warm_ns was last true */
 	u32 llc;	/* T  which LLC; TOLL_MAX_LLCS: none */
 	u32 pad;
+};
+
+/*
+ * What a move between LLCs was decided on, kept until the task runs, to find
+ * out whether it paid: the same inequality, with the wait that followed in the
+ * place of the expected one.
+ */
+struct toll_move {
+	u64 at_ns;		/* T  when it was decided; 0: none */
+	u64 seq;		/* T  of its record; 0: it has none */
+	u64 wait_from_ns;	/* T  expected wait where it was */
+	u64 wait_to_ns;		/* T  expected wait where it went */
+	s64 penalty_ns;		/* T  P */
+	u32 turns;		/* T  that the gain counts */
+	u32 verdict;		/* T  TOLL_APPLIED or TOLL_APPLIED_AGED */
 };
 
 /* Per-task state. */
@@ -260,6 +280,134 @@ struct toll_task {
 	s32 ran_cpu;		/* T  CPU where it last was; -1: nowhere yet */
 	u32 on_cpu;		/* T  1 between running and stopping */
 	struct toll_warm warm[TOLL_NR_WARM];	/* T  [0] the LLC where it ran last */
+	struct toll_move move;	/* T  the move between LLCs that it has not run after yet */
+};
+
+/* What a record in the ring buffer tells; its first word. */
+enum toll_event {
+	TOLL_EVENT_DECISION = 1,	/* struct toll_decision */
+	TOLL_EVENT_OUTCOME = 2,		/* struct toll_outcome */
+	TOLL_EVENT_SLICE = 3,		/* struct toll_slice */
+};
+
+/* What somebody listens to: bits of toll_listen.wants, 0: nobody listens. */
+enum toll_wants {
+	TOLL_WANTS_DECISIONS = 1,	/* and the outcomes of those that were recorded */
+	TOLL_WANTS_SLICES = 2,
+};
+
+/*
+ * What is to be recorded. The filters are there to keep the ring buffer short;
+ * a listener filters once more, so one that is changed while it is read does
+ * no harm.
+ */
+struct toll_listen {
+	u32 wants;		/* P  enum toll_wants; the one word that is read when it is 0 */
+	u32 levels;		/* P  bit i: decisions of level i */
+	u32 rate;		/* P  share of the decisions, 2^32 - 1: all of them */
+	u32 pid;		/* P  only this thread, or the threads of this process; 0: all */
+	u64 cgroup;		/* P  only this cgroup and those below it, by id; 0: all */
+	u32 cgroup_level;	/* P  how deep it lies, the root being 0 */
+	u32 pad;
+};
+
+/* A thread, as a record names it. All 0: none is known. */
+struct toll_who {
+	u32 pid;
+	u32 tgid;
+	u64 cgroup;		/* id: the inode of its directory */
+	char comm[TOLL_COMM_LEN];
+};
+
+/* Bits of toll_decision.flags. */
+enum toll_decision_flags {
+	TOLL_PRICED = 1,	/* gain and penalty were computed, the fields below them hold */
+	TOLL_REASKED = 2,	/* the idle CPU was lost, and this is the question without it */
+	TOLL_OWED = 4,		/* it was refused, and made all the same: its cgroup is owed a lot */
+};
+
+/*
+ * One decision, as it was counted. From the inputs gain, penalty and verdict
+ * can be computed again with decide.h:
+ *
+ *   gain     = toll_gain(wait_from_ns, wait_to_ns, turns)
+ *   refill   = toll_refill(warm_from_ns, warm_to_ns, refill_q10)
+ *   remote   = toll_remote(span_ns, there_pm, here_pm)
+ *   penalty  = toll_penalty(hop_ns, refill, remote, price_q10)
+ *   held     = toll_gate_pass() of gate, hyst and the gain of one turn, at asked_ns
+ *   verdict  by toll_worth() and held; see worth_moving() and, for RACED, TOLL_REASKED
+ *   aged     = waited_ns > age_ns, unless TOLL_MIGRATE_NEVER; or TOLL_OWED
+ */
+struct toll_decision {
+	u32 event;		/* TOLL_EVENT_DECISION */
+	u32 flags;		/* enum toll_decision_flags */
+	u64 seq;		/* CPU << 40 | number on that CPU */
+	u64 at_ns;		/* when the verdict was counted */
+	u64 count;		/* how many of this kind, level and verdict @cpu has counted by now */
+	u64 policy_version;
+	struct toll_who who;
+	u32 kind;		/* enum toll_kind */
+	u32 level;		/* enum toll_level */
+	u32 verdict;		/* enum toll_verdict */
+	u32 cpu;		/* the CPU that decided, in whose counters it is */
+	u32 from_llc;		/* where the task is; TOLL_MAX_LLCS: no task */
+	u32 to_llc;		/* where it would go; TOLL_MAX_LLCS: nowhere */
+	s32 from_cpu;		/* -1: not known */
+	s32 to_cpu;		/* -1: not known, or none */
+	u64 waited_ns;		/* how long the task had waited already */
+	u64 age_ns;		/* wait after which it is moved whatever it costs */
+	u64 asked_ns;		/* the clock when the question was put */
+	s64 gain_ns;
+	s64 penalty_ns;
+	u64 wait_from_ns;
+	u64 wait_to_ns;
+	u64 span_ns;		/* run time that the remote part counts */
+	u64 warm_from_ns;
+	u64 warm_to_ns;
+	u64 warm_most_ns;	/* most warmth that the task can have */
+	s64 refill_ns;
+	s64 remote_ns;
+	u64 hop_ns;
+	u64 fixed_ns;
+	struct toll_gate gate;	/* before the question */
+	struct toll_hysteresis hyst;
+	u32 turns;
+	u32 migrate;		/* enum toll_migrate */
+	u32 price_q10;
+	u32 refill_q10;
+	u32 there_pm;
+	u32 here_pm;
+};
+
+/*
+ * A moved task runs. What is compared: the wait that its old LLC promised at
+ * the decision, and the time from the decision to now, which it really waited.
+ */
+struct toll_outcome {
+	u32 event;		/* TOLL_EVENT_OUTCOME */
+	u32 paid;		/* 1: turns * (wait_from_ns - waited_ns) > penalty_ns */
+	u64 seq;		/* of the decision; 0: it was not recorded */
+	u64 at_ns;
+	u64 waited_ns;		/* from the decision to now */
+	u64 wait_from_ns;	/* expected where it was */
+	u64 wait_to_ns;		/* expected where it went */
+	s64 penalty_ns;
+	u32 turns;
+	u32 verdict;		/* TOLL_APPLIED_AGED: moved for its age, paid says nothing */
+	struct toll_who who;
+	u32 cpu;		/* where it runs */
+	u32 pad;
+};
+
+/* A stretch of one task on one CPU; a long one comes in pieces. */
+struct toll_slice {
+	u32 event;		/* TOLL_EVENT_SLICE */
+	u32 cpu;
+	u64 from_ns;
+	u64 to_ns;
+	struct toll_who who;
+	u32 more;		/* 1: it runs on, another piece follows */
+	u32 pad;
 };
 
 /*
@@ -303,6 +451,9 @@ _Static_assert(sizeof(struct toll_llc) % 64 == 0, "pad struct toll_llc to cache 
 /* Both compilers must agree on what goes through the maps. */
 _Static_assert(sizeof(struct toll_warm) == 24 && sizeof(struct toll_gate) == 16, "no hidden padding");
 _Static_assert(sizeof(struct toll_hysteresis) == 24, "no hidden padding");
+_Static_assert(sizeof(struct toll_who) == 32 && sizeof(struct toll_slice) == 64 &&
+	       sizeof(struct toll_outcome) == 104 && sizeof(struct toll_decision) == 288,
+	       "no hidden padding");
 
 /*
  * Never filled in. It stands in the object's BTF so that the names above reach
@@ -315,6 +466,12 @@ struct toll_names {
 	enum toll_kind kind;
 	enum toll_verdict verdict;
 	enum toll_migrate migrate;
+	enum toll_event event;
+	enum toll_wants wants;
+	enum toll_decision_flags decision_flags;
+	struct toll_decision decision;
+	struct toll_outcome outcome;
+	struct toll_slice slice;
 };
 
 #endif /* TOLL_INTF_H */

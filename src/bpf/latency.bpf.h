@@ -50,6 +50,25 @@ static __always_inline void turn_begin(struct task_struct *p, struct toll_task *
 }
 
 /*
+ * Set *@due to when the turn of @prev is due, if it could go on running; false
+ * if it cannot. A turn that is used up is followed by the next.
+ */
+static __always_inline bool turn_due(struct task_struct *prev, struct toll_task *t, s32 cpu,
+				     u64 *due, const struct toll_policy *pol)
+{
+	u32 llc_id = cpu_llc(cpu);
+	struct toll_llc *llc = llc_of(llc_id);
+
+	if (!prev || !t || !llc || !(prev->scx.flags & SCX_TASK_QUEUED))
+		return false;
+	if (t->on_cpu)
+		charge(prev, t, scx_bpf_now(), pol);
+	turn_begin(prev, t, llc_id, false, pol);
+	*due = t->deadline;
+	return !group_throttled(prev, t);
+}
+
+/*
  * @p waits in its LLC's queue: make the running task whose turn is due last
  * yield, if that is later than @p's and it needs at least twice as long as @p.
  * What it loses is one short turn; it goes on with its own afterwards.

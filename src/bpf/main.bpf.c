@@ -37,6 +37,9 @@
  *     leaves                       account.bpf.h: taken_set; pass.bpf.h: pass_queues
  * 15. Where cores differ, a task goes to the class where its demand has long
  *     belonged                                       class.bpf.h, place.bpf.h: place_class
+ * 16. Every decision ends in one counter and, if somebody listens, one record;
+ *     when a moved task runs, whether the move paid
+ *                                       record.bpf.h: conclude, judge_move
  *
  * What it is bad at: it takes the average burst for the next one, so a task
  * that changes its habits is misjudged for a few bursts; it knows the home of a
@@ -62,12 +65,17 @@
 #include "home.bpf.h"
 #include "account.bpf.h"
 #include "learn.bpf.h"
+#include "ask.bpf.h"
+#include "record.bpf.h"
 #include "move.bpf.h"
 #include "latency.bpf.h"
 #include "place.bpf.h"
 #include "push.bpf.h"
 #include "pull.bpf.h"
+#include "queue.bpf.h"
 #include "pass.bpf.h"
+#include "task.bpf.h"
+#include "machine.bpf.h"
 #include "hotplug.bpf.h"
 
 char _license[] SEC("license") = "GPL";
@@ -88,23 +96,23 @@ s32 BPF_STRUCT_OPS(toll_select_cpu, struct task_struct *p, s32 prev_cpu, u64 wak
 	if (group_throttled(p, t))
 		return prev_cpu;
 	if (wake_flags & SCX_WAKE_FORK) {
-		cpu = place_process(p, me, from);
+		cpu = place_process(p, from);
 	} else {
 		cpu = handoff_cpu(p, me, from, wake_flags);
 		handed = cpu >= 0;
 		if (cpu < 0)
-			cpu = place_class(p, t, me, TOLL_KIND_PLACE, from);
+			cpu = place_class(p, t, TOLL_KIND_PLACE, from, pol);
 		if (cpu < 0)
-			cpu = place_homeward(p, t, me, from, pol);
+			cpu = place_homeward(p, t, from, pol);
 	}
 	if (cpu < 0)
-		cpu = claim_home(p, me, TOLL_KIND_PLACE, prev_cpu, from);
+		cpu = claim_home(p, t, TOLL_KIND_PLACE, prev_cpu, pol);
 	if (cpu < 0) {
 		/* Whoever comes back to a CPU that has gone begins anew, too. */
 		if ((wake_flags & SCX_WAKE_FORK) || !is_online(prev_cpu))
-			cpu = place_newborn(p, me, prev_cpu, from, &idle, pol);
+			cpu = place_newborn(p, prev_cpu, &idle, pol);
 		else
-			cpu = place_away(p, t, me, from, pol);
+			cpu = place_away(p, t, from, pol);
 	}
 	if (cpu < 0)
 		return prev_cpu;
@@ -115,83 +123,6 @@ s32 BPF_STRUCT_OPS(toll_select_cpu, struct task_struct *p, s32 prev_cpu, u64 wak
 		place_on(p, t, cpu, pol);
 	}
 	return cpu;
-}
-
-/*
- * Queue a task that cannot leave its CPU. A kernel thread that wakes up goes
- * first, and at once unless it has had more than its share; everything else
- * goes by deadline.
- */
-static __always_inline void enqueue_pinned(struct task_struct *p, struct toll_task *t,
-					   struct toll_cpu *me, const struct toll_policy *pol,
-					   u64 enq_flags)
-{
-	s32 cpu = scx_bpf_task_cpu(p);
-	u32 llc_id = cpu_llc(cpu);
-	bool wakes = enq_flags & SCX_ENQ_WAKEUP;
-	struct toll_llc *llc = llc_of(llc_id);
-
-	t->kind = TOLL_KIND_OTHER;
-	vtime_to_queue(p, t, llc_id, pol);
-	turn_begin(p, t, llc_id, wakes, pol);
-	queue_add(t, llc_id, toll_expect_turn(t->avg_run_ns, t->run_ns, t->turn_ns), 0);
-	if ((p->flags & PF_KTHREAD) && wakes) {
-		if (llc && !time_before(READ_ONCE(llc->vtime_now), t->vtime))
-			enq_flags |= SCX_ENQ_PREEMPT;
-		scx_bpf_dsq_insert(p, SCX_DSQ_LOCAL_ON | (u64)cpu, t->turn_ns, enq_flags);
-		return;
-	}
-	me->nr_pinned++;
-	scx_bpf_dsq_insert_vtime(p, dsq_cpu(cpu), t->turn_ns, t->deadline, enq_flags);
-	if (scx_bpf_test_and_clear_cpu_idle(cpu))
-		kick(cpu, SCX_KICK_IDLE);
-	else if (wakes)
-		preempt_for(p, t, me, llc_id, cpu);
-}
-
-/* Carry out where push_choose() wants @p. */
-static __always_inline void enqueue_at(struct task_struct *p, struct toll_task *t,
-				       struct toll_cpu *me, const struct toll_policy *pol,
-				       const struct target *where, u64 enq_flags)
-{
-	bool wakes = enq_flags & SCX_ENQ_WAKEUP;
-	u32 from = cpu_llc(scx_bpf_task_cpu(p));
-	s32 cpu = where->cpu;
-	struct toll_llc *llc;
-	u64 turn;
-
-	/* Whoever takes it out of its own LLC's queue pulls it. */
-	note_kind(t, where->llc == from && where->cpu < 0 ? TOLL_KIND_PULL : TOLL_KIND_PUSH, from,
-		  where->llc);
-	vtime_to_queue(p, t, where->llc, pol);
-	turn_begin(p, t, where->llc, wakes, pol);
-	turn = toll_expect_turn(t->avg_run_ns, t->run_ns, t->turn_ns);
-	if (cpu < 0) {
-		/* Count it first and look for an idle CPU once more: see toll_update_idle(). */
-		queue_add(t, where->llc, turn, 1);
-		llc = llc_of(where->llc);
-		if (llc && may_have_idle(llc) && READ_ONCE(me->online))
-			cpu = claim_idle(p, where->llc);
-	}
-	if (cpu >= 0) {
-		queue_add(t, where->llc, turn, 0);
-		scx_bpf_dsq_insert(p, SCX_DSQ_LOCAL_ON | (u64)cpu, t->turn_ns, enq_flags);
-		kick(cpu, SCX_KICK_IDLE);
-		return;
-	}
-	scx_bpf_dsq_insert_vtime(p, dsq_llc(where->llc), t->turn_ns, t->deadline, enq_flags);
-	if (wakes)
-		preempt_for(p, t, me, where->llc, scx_bpf_task_cpu(p));
-}
-
-/* Park @p, whose group @slot has used up its limit, until the timer brings it back. */
-static __always_inline void park(struct task_struct *p, struct toll_task *t, u32 slot,
-				 const struct toll_policy *pol, u64 enq_flags)
-{
-	t->kind = TOLL_KIND_OTHER;
-	turn_begin(p, t, t->llc, false, pol);
-	weight_del(t);
-	scx_bpf_dsq_insert_vtime(p, dsq_parked(slot), t->turn_ns, t->deadline, enq_flags);
 }
 
 void BPF_STRUCT_OPS(toll_enqueue, struct task_struct *p, u64 enq_flags)
@@ -224,31 +155,12 @@ void BPF_STRUCT_OPS(toll_enqueue, struct task_struct *p, u64 enq_flags)
 	where.cpu = -EBUSY;
 	/* From a dying CPU nothing can be handed to another one: see kick(). */
 	if (READ_ONCE(me->online))
-		where.cpu = place_class(p, t, me, TOLL_KIND_PUSH, where.llc);
+		where.cpu = place_class(p, t, TOLL_KIND_PUSH, where.llc, pol);
 	if (where.cpu >= 0)
 		where.llc = cpu_llc(where.cpu);
 	else if (READ_ONCE(me->online))
-		push_choose(p, t, me, cpu, &where, pol);
+		push_choose(p, t, cpu, &where, pol);
 	enqueue_at(p, t, me, pol, &where, enq_flags);
-}
-
-/*
- * Set *@due to when the turn of @prev is due, if it could go on running; false
- * if it cannot. A turn that is used up is followed by the next.
- */
-static __always_inline bool prev_due(struct task_struct *prev, struct toll_task *t, s32 cpu,
-				     u64 *due, const struct toll_policy *pol)
-{
-	u32 llc_id = cpu_llc(cpu);
-	struct toll_llc *llc = llc_of(llc_id);
-
-	if (!prev || !t || !llc || !(prev->scx.flags & SCX_TASK_QUEUED))
-		return false;
-	if (t->on_cpu)
-		charge(prev, t, scx_bpf_now(), pol);
-	turn_begin(prev, t, llc_id, false, pol);
-	*due = t->deadline;
-	return !group_throttled(prev, t) && !class_leaves(prev, t, llc_id);
 }
 
 void BPF_STRUCT_OPS(toll_dispatch, s32 cpu, struct task_struct *prev)
@@ -263,7 +175,7 @@ void BPF_STRUCT_OPS(toll_dispatch, s32 cpu, struct task_struct *prev)
 
 	if (!pol || !me || llc_id == TOLL_NO_LLC)
 		return;
-	has_own = prev_due(prev, t, cpu, &due, pol);
+	has_own = turn_due(prev, t, cpu, &due, pol);
 	if (pull_home(me, cpu, llc_id, has_own, due))
 		return;
 	if (has_own && t) {
@@ -274,9 +186,9 @@ void BPF_STRUCT_OPS(toll_dispatch, s32 cpu, struct task_struct *prev)
 			vtime_advance(llc, t->vtime);
 		return;
 	}
-	if (pull_outward(me, cpu, llc_id, TOLL_LEVEL_LLC, pol))
+	if (pull_outward(cpu, TOLL_LEVEL_LLC, pol))
 		return;
-	if (pull_outward(me, cpu, llc_id, TOLL_LEVEL_NODE, pol))
+	if (pull_outward(cpu, TOLL_LEVEL_NODE, pol))
 		return;
 	/* The searches may have let go of the run queue: a pinned task may have come meanwhile. */
 	if (scx_bpf_dsq_move_to_local(dsq_cpu(cpu), 0))
@@ -297,23 +209,6 @@ void BPF_STRUCT_OPS(toll_runnable, struct task_struct *p, u64 enq_flags)
 		me->nr_wakes++;
 	}
 	group_enter(p, t);
-}
-
-/* @p runs for the first time: its home is here, or that of the process whose memory it shares. */
-static __always_inline void settle(struct task_struct *p, struct toll_task *t, u32 llc)
-{
-	struct task_struct *leader = p->group_leader;
-	struct toll_task *of;
-
-	t->home_llc = llc;
-	t->home_node = llc_node(llc);
-	if (p->pid == p->tgid || !leader)
-		return;
-	of = bpf_task_storage_get(&toll_tasks, leader, 0, 0);
-	if (of && of->home_node < TOLL_MAX_NODES) {
-		t->home_llc = of->home_llc;
-		t->home_node = of->home_node;
-	}
 }
 
 void BPF_STRUCT_OPS(toll_running, struct task_struct *p)
@@ -348,20 +243,25 @@ void BPF_STRUCT_OPS(toll_running, struct task_struct *p)
 		settle(p, t, llc_id);
 	t->started_at = now;
 	t->on_cpu = 1;
+	judge_move(p, t, on, cpu, now);
+	slice_begin(on, now);
 	run_begin(on, llc, now + toll_expect_turn(t->avg_run_ns, t->run_ns, p->scx.slice));
 }
 
 void BPF_STRUCT_OPS(toll_stopping, struct task_struct *p, bool runnable)
 {
 	const struct toll_policy *pol = policy();
-	struct toll_cpu *on = cpu_of(scx_bpf_task_cpu(p));
+	s32 cpu = scx_bpf_task_cpu(p);
+	struct toll_cpu *on = cpu_of(cpu);
 	struct toll_task *t = task_of(p);
+	u64 now = scx_bpf_now();
 	struct toll_llc *llc;
 
 	if (!pol || !on || !t || !t->on_cpu)
 		return;
 	t->on_cpu = 0;
-	charge(p, t, scx_bpf_now(), pol);
+	charge(p, t, now, pol);
+	slice_end(p, on, cpu, now);
 	llc = llc_of(t->llc);
 	if (llc)
 		run_end(on, llc);
@@ -386,7 +286,8 @@ void BPF_STRUCT_OPS(toll_quiescent, struct task_struct *p, u64 deq_flags)
 void BPF_STRUCT_OPS(toll_tick, struct task_struct *p)
 {
 	const struct toll_policy *pol = policy();
-	struct toll_cpu *me = cpu_of(scx_bpf_task_cpu(p));
+	s32 cpu = scx_bpf_task_cpu(p);
+	struct toll_cpu *me = cpu_of(cpu);
 	struct toll_task *t = task_of(p);
 	u64 now = scx_bpf_now();
 	struct toll_llc *llc;
@@ -394,6 +295,7 @@ void BPF_STRUCT_OPS(toll_tick, struct task_struct *p)
 	if (!pol || !me || !t || !t->on_cpu)
 		return;
 	charge(p, t, now, pol);
+	slice_piece(p, me, cpu, now);
 	llc = llc_of(t->llc);
 	if (!llc)
 		return;
@@ -402,7 +304,7 @@ void BPF_STRUCT_OPS(toll_tick, struct task_struct *p)
 	if (group_throttled(p, t) || class_leaves(p, t, t->llc))
 		scx_bpf_task_set_slice(p, 0);
 	handoff_check(p, me);
-	look_outward(me, t->llc, now, pol);
+	look_outward(t->llc, now, pol);
 }
 
 /*
@@ -450,44 +352,16 @@ void BPF_STRUCT_OPS(toll_cpu_acquire, s32 cpu, struct scx_cpu_acquire_args *args
 		taken_set(c, 0);
 }
 
-/*
- * Average run time of a task that nobody has seen run: a quarter of a slice, a
- * guess. For a sleepable callback, which is in no RCU read section by itself.
- */
-static __always_inline u64 first_guess_ns(void)
-{
-	const struct toll_policy *pol;
-	u64 guess;
-
-	bpf_rcu_read_lock();
-	pol = policy();
-	guess = pol ? pol->slice_ns / 4 : 0;
-	bpf_rcu_read_unlock();
-	return guess;
-}
-
 s32 BPF_STRUCT_OPS_SLEEPABLE(toll_init_task, struct task_struct *p, struct scx_init_task_args *args)
 {
 	struct toll_task *t;
-	u32 i;
 
 	t = bpf_task_storage_get(&toll_tasks, p, 0, BPF_LOCAL_STORAGE_GET_F_CREATE);
 	if (!t)
 		return -ENOMEM;
-	t->avg_run_ns = first_guess_ns();
-	t->queued_llc = TOLL_NO_LLC;
-	t->ran_llc = TOLL_NO_LLC;
-	t->ran_cpu = -1;
-	t->home_node = TOLL_NO_NODE;
-	t->home_llc = TOLL_NO_LLC;
-	t->demand.util_q10 = TOLL_Q10_ONE / 2;
-	t->kind = TOLL_KIND_OTHER;
-	t->weight_llc = TOLL_NO_LLC;
-	t->group_counted = TOLL_MAX_GROUPS;
+	task_begin(t);
 	if (bpf_core_field_exists(args->cgroup))
 		t->group = slot_of(cgroup_id(args->cgroup));
-	bpf_for(i, 0, TOLL_NR_WARM)
-		t->warm[i & (TOLL_NR_WARM - 1)].llc = TOLL_NO_LLC;
 	return 0;
 }
 
@@ -504,14 +378,6 @@ void BPF_STRUCT_OPS(toll_enable, struct task_struct *p)
 	llc = llc_of(llc_id);
 	if (llc)
 		t->vtime = READ_ONCE(llc->vtime_now);
-}
-
-/* Take @t out of everything it is counted in. */
-static __always_inline void forget(struct toll_task *t)
-{
-	queue_del(t);
-	weight_del(t);
-	group_leave(t);
 }
 
 /* @p leaves for another class or for good: whatever it was counted in must not keep it. */
@@ -531,44 +397,6 @@ void BPF_STRUCT_OPS(toll_exit_task, struct task_struct *p, struct scx_exit_task_
 		forget(t);
 }
 
-/* The queue of LLC @llc, and its homes. */
-static s32 init_llc(u32 llc)
-{
-	struct toll_home *home = home_of_llc(llc), *node = home_of_node(llc_node(llc));
-	struct toll_llc *state = llc_of(llc);
-
-	if (!home || !node || !state)
-		return -ENOENT;
-	home->nr_cpus = state->nr_cpus;
-	node->nr_cpus += state->nr_cpus;
-	return scx_bpf_create_dsq(dsq_llc(llc), -1);
-}
-
-/* The CPU mask of @llc, that of all CPUs for toll_nr_llcs. */
-static s32 init_mask(u32 llc)
-{
-	struct bpf_cpumask *cpus, *old;
-	struct toll_mask *mask;
-	u32 cpu, of;
-
-	mask = bpf_map_lookup_elem(&toll_masks, &llc);
-	cpus = bpf_cpumask_create();
-	if (!mask || !cpus) {
-		if (cpus)
-			bpf_cpumask_release(cpus);
-		return -ENOMEM;
-	}
-	bpf_for(cpu, 0, toll_nr_cpu_ids) {
-		of = cpu_llc(cpu);
-		if (of == llc || (llc == toll_nr_llcs && of != TOLL_NO_LLC))
-			bpf_cpumask_set_cpu(cpu, cpus);
-	}
-	old = bpf_kptr_xchg(&mask->cpus, cpus);
-	if (old)
-		bpf_cpumask_release(old);
-	return 0;
-}
-
 s32 BPF_STRUCT_OPS_SLEEPABLE(toll_init)
 {
 	u32 llc, cpu;
@@ -582,16 +410,9 @@ s32 BPF_STRUCT_OPS_SLEEPABLE(toll_init)
 			return err;
 	}
 	bpf_for(cpu, 0, toll_nr_cpu_ids) {
-		struct toll_cpu *c = cpu_of(cpu);
-
-		/* Also for CPUs that are offline, which may come later. */
-		err = scx_bpf_create_dsq(dsq_cpu(cpu), -1);
+		err = init_cpu(cpu);
 		if (err)
 			return err;
-		if (!c || cpu_llc(cpu) == TOLL_NO_LLC)
-			continue;
-		/* As the kernel does: take all for idle, the busy ones will say so. */
-		idle_set(c, 1);
 	}
 	return pass_start();
 }

@@ -33,15 +33,17 @@ static __always_inline void place_on(struct task_struct *p, struct toll_task *t,
  * to the LLC where it waits least, and no gate holds it. Returns a CPU;
  * *idle says whether it was claimed idle.
  */
-static __always_inline s32 place_newborn(struct task_struct *p, struct toll_cpu *me, s32 prev_cpu,
-					 u32 from, bool *idle,
-					 const struct toll_policy *pol)
+__noinline s32 place_newborn(struct task_struct *p __arg_trusted, s32 prev_cpu, bool *idle,
+			     const struct toll_policy *pol)
 {
+	u32 rank, to, from = cpu_llc(prev_cpu), best = from;
+	struct toll_cpu *me = this_cpu();
 	const struct cpumask *cpus;
-	u32 rank, to, best = from;
 	u64 wait, least;
 	s32 cpu;
 
+	if (!idle || !pol || !me)
+		return prev_cpu;
 	*idle = false;
 	me->nr_births++;
 	least = toll_wait_in(from, 0, true, pol);
@@ -74,13 +76,14 @@ static __always_inline s32 place_newborn(struct task_struct *p, struct toll_cpu 
  * A new process lives where least lives, if a CPU idles there; threads stay near the memory that
  * they share. Returns the claimed CPU, or a negative number.
  */
-static __always_inline s32 place_process(struct task_struct *p, struct toll_cpu *me, u32 from)
+__noinline s32 place_process(struct task_struct *p __arg_trusted, u32 from)
 {
+	struct toll_cpu *me = this_cpu();
 	u64 now = scx_bpf_now();
 	s32 cpu;
 	u32 to;
 
-	if (p->pid != p->tgid || toll_nr_llcs < 2 || !p->mm)
+	if (!me || p->pid != p->tgid || toll_nr_llcs < 2 || !p->mm)
 		return -EBUSY;
 	to = home_choose(p, from, now);
 	if (to == TOLL_NO_LLC)
@@ -98,18 +101,25 @@ static __always_inline s32 place_process(struct task_struct *p, struct toll_cpu 
  * Place outward at @level: the nearest LLC there with an idle CPU, if it pays.
  * Returns the claimed CPU, or a negative number.
  */
-static __always_inline s32 place_outward(struct task_struct *p, struct toll_task *t,
-					 struct toll_cpu *me, struct ask *a, u32 level,
-					 const struct toll_policy *pol)
+__noinline s32 place_outward(struct task_struct *p __arg_trusted, struct toll_task *t,
+			     struct ask *a, u32 level, const struct toll_policy *pol)
 {
+	struct about about = { .kind = TOLL_KIND_PLACE, .level = level };
 	u32 verdict = TOLL_NOTHING, rank, to;
+	struct toll_cpu *me = this_cpu();
 	struct toll_llc *llc;
 	bool asked = false;
 	s32 cpu = -EBUSY;
+	u64 seq;
 
+	if (!t || !a || !pol || !me)
+		return -EBUSY;
+	ask_anew(a);
 	bpf_for(rank, 0, toll_nr_llcs - 1) {
 		to = outward(a->from, rank);
 		if (level_of(a->from, to) != level)
+			continue;
+		if (a->node != TOLL_NO_NODE && llc_node(to) != a->node)
 			continue;
 		if (!asked)
 			count_asked(me, TOLL_KIND_PLACE, level);
@@ -129,46 +139,33 @@ static __always_inline s32 place_outward(struct task_struct *p, struct toll_task
 			break;
 		verdict = TOLL_RACED;
 	}
-	if (asked)
-		count_verdict(me, TOLL_KIND_PLACE, level, verdict);
+	if (!asked)
+		return cpu;
+	about.from = a->from;
+	about.to = a->to;
+	about.verdict = verdict;
+	about.to_cpu = cpu >= 0 ? cpu : -1;
+	seq = conclude(me, p, t, a, &about, pol);
+	if (cpu >= 0)
+		note_move(&t->move, a, verdict, seq);
 	return cpu;
 }
 
 /*
  * An idle CPU of the task's home node, when it ran elsewhere: its memory is there, so the way
- * costs less than nothing.
+ * costs less than nothing. It does not wait yet, so nothing else is gained.
  */
-static __always_inline s32 place_homeward(struct task_struct *p, struct toll_task *t,
-					  struct toll_cpu *me, u32 from,
+static __always_inline s32 place_homeward(struct task_struct *p, struct toll_task *t, u32 from,
 					  const struct toll_policy *pol)
 {
-	u32 verdict = TOLL_NOTHING, rank, to;
-	struct toll_llc *llc;
-	s32 cpu = -EBUSY;
 	struct ask a;
 
 	if (t->home_node == llc_node(from) || t->home_node == TOLL_NO_NODE || toll_nr_llcs < 2)
 		return -EBUSY;
 	if (ask_init(&a, t, from, 0, pol))
 		return -EBUSY;
-	count_asked(me, TOLL_KIND_PLACE, TOLL_LEVEL_NODE);
-	bpf_for(rank, 0, toll_nr_llcs - 1) {
-		to = outward(from, rank);
-		if (llc_node(to) != t->home_node)
-			continue;
-		llc = llc_of(to);
-		if (!llc || !may_have_idle(llc) || !may_use(p, to))
-			continue;
-		verdict = worth_moving(&a, t, to, 0, pol);
-		if (verdict != TOLL_APPLIED)
-			continue;
-		cpu = claim_idle(p, to);
-		if (cpu >= 0)
-			break;
-		verdict = TOLL_RACED;
-	}
-	count_verdict(me, TOLL_KIND_PLACE, TOLL_LEVEL_NODE, verdict);
-	return cpu;
+	a.node = t->home_node;
+	return place_outward(p, t, &a, TOLL_LEVEL_NODE, pol);
 }
 
 /* An LLC with an idle CPU of the class where @t belongs, nearest to @from; TOLL_NO_LLC: none. */
@@ -187,22 +184,27 @@ static __always_inline u32 idle_in_class(struct task_struct *p, struct toll_task
 }
 
 /* An idle CPU of the class where @t belongs, claimed; negative if it is there or none is idle. */
-static __always_inline s32 place_class(struct task_struct *p, struct toll_task *t,
-				       struct toll_cpu *me, u32 kind, u32 from)
+__noinline s32 place_class(struct task_struct *p __arg_trusted, struct toll_task *t, u32 kind,
+			   u32 from, const struct toll_policy *pol)
 {
-	u32 to, level, verdict = TOLL_NOTHING;
+	struct about about = { .kind = kind, .level = TOLL_LEVEL_LLC, .from = from, .to = from };
+	struct toll_cpu *me = this_cpu();
 	s32 cpu = -EBUSY;
+	u32 to;
 
-	if (!in_wrong_class(t, from))
+	if (!t || !pol || !me || !in_wrong_class(t, from))
 		return -EBUSY;
+	about.verdict = TOLL_NOTHING;
 	to = idle_in_class(p, t, from);
 	if (to != TOLL_NO_LLC) {
 		cpu = claim_idle(p, to);
-		verdict = cpu >= 0 ? TOLL_APPLIED : TOLL_RACED;
+		about.to = to;
+		about.level = level_of(from, to);
+		about.verdict = cpu >= 0 ? TOLL_APPLIED : TOLL_RACED;
 	}
-	level = to == TOLL_NO_LLC ? TOLL_LEVEL_LLC : level_of(from, to);
-	count_asked(me, kind, level);
-	count_verdict(me, kind, level, verdict);
+	about.to_cpu = cpu >= 0 ? cpu : -1;
+	count_asked(me, kind, about.level);
+	conclude(me, p, t, NULL, &about, pol);
 	return cpu;
 }
 
@@ -213,8 +215,7 @@ static __always_inline bool class_leaves(struct task_struct *p, struct toll_task
 }
 
 /* Steps 4 and 5: leave the LLC for an idle CPU further out. */
-static __always_inline s32 place_away(struct task_struct *p, struct toll_task *t,
-				      struct toll_cpu *me, u32 from,
+static __always_inline s32 place_away(struct task_struct *p, struct toll_task *t, u32 from,
 				      const struct toll_policy *pol)
 {
 	struct ask a;
@@ -228,9 +229,9 @@ static __always_inline s32 place_away(struct task_struct *p, struct toll_task *t
 			    pol);
 	if (ask_init(&a, t, from, wait, pol))
 		return -EBUSY;
-	cpu = place_outward(p, t, me, &a, TOLL_LEVEL_LLC, pol);
+	cpu = place_outward(p, t, &a, TOLL_LEVEL_LLC, pol);
 	if (cpu < 0)
-		cpu = place_outward(p, t, me, &a, TOLL_LEVEL_NODE, pol);
+		cpu = place_outward(p, t, &a, TOLL_LEVEL_NODE, pol);
 	return cpu;
 }
 

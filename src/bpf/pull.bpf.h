@@ -24,12 +24,38 @@
 struct pick {
 	s32 pid;	/* 0: none */
 	u32 verdict;	/* applied, or the best reason against */
+	u64 seq;	/* of the decision; 0: nobody listens */
+	struct toll_move move;	/* what moving it is decided on */
 };
+
+/*
+ * What a CPU that pulls works with; too large for the stack of three calls.
+ * Like the draft of a record it belongs to the CPU that decides.
+ */
+struct puller {
+	struct pick best;
+	struct ask ask;		/* about the candidate at hand */
+	struct about about;	/* what is recorded of it */
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, u32);
+	__type(value, struct puller);
+} toll_pullers SEC(".maps");
+
+static __always_inline struct puller *puller(void)
+{
+	u32 zero = 0;
+
+	return bpf_map_lookup_elem(&toll_pullers, &zero);
+}
 
 /*
  * Ask whether @t, which waits in LLC @from, is to move to LLC @to, where it
  * would not have to wait. It waits already, so if @from has an idle CPU that
- * has not helped it. Leaves the margin in @a.
+ * has not helped it. Leaves the parts of the answer in @a.
  */
 static __always_inline u32 judge_waiting(struct toll_task *t, u32 from, u32 to, struct ask *a,
 					 const struct toll_policy *pol)
@@ -43,18 +69,21 @@ static __always_inline u32 judge_waiting(struct toll_task *t, u32 from, u32 to, 
 
 /*
  * Look at the first tasks of LLC @from for one that pays to be moved to @cpu of
- * LLC @to. One that has waited too long comes before all others.
+ * LLC @to; the best is left in the puller. One that has waited too long comes
+ * before all others.
  */
-static __always_inline void pick_best(struct pick *best, u32 from, u32 to, s32 cpu,
-				      const struct toll_policy *pol)
+__noinline int pick_best(u32 from, u32 to, s32 cpu, const struct toll_policy *pol)
 {
-	u32 looked = 0, verdict;
+	struct puller *u = puller();
 	struct task_struct *p;
-	struct ask a;
-	s64 most = 0;
+	s64 most = 0, net;
+	u32 looked = 0, verdict;
 
-	best->pid = 0;
-	best->verdict = TOLL_NOTHING;
+	if (!u || !pol)
+		return -EINVAL;
+	u->about.from = from;
+	u->best.pid = 0;
+	u->best.verdict = TOLL_NOTHING;
 	bpf_for_each(scx_dsq, p, dsq_llc(from), 0) {
 		struct toll_task *t;
 
@@ -63,38 +92,49 @@ static __always_inline void pick_best(struct pick *best, u32 from, u32 to, s32 c
 		t = task_of(p);
 		if (!t)
 			continue;
-		if (!bpf_cpumask_test_cpu(cpu, p->cpus_ptr) || is_migration_disabled(p)) {
-			best->verdict = better_reason(best->verdict, TOLL_AFFINITY);
-			continue;
+		if (!bpf_cpumask_test_cpu(cpu, p->cpus_ptr) || is_migration_disabled(p))
+			verdict = TOLL_AFFINITY;
+		else
+			verdict = judge_waiting(t, from, to, &u->ask, pol);
+		u->best.verdict = better_reason(u->best.verdict, verdict);
+		if (is_applied(verdict)) {
+			net = u->ask.gain_ns - u->ask.penalty_ns;
+			if (verdict == TOLL_APPLIED && u->best.pid && net <= most)
+				continue;
+			most = net;
+			u->best.pid = p->pid;
+			note_move(&u->best.move, &u->ask, verdict, u->best.seq);
 		}
-		verdict = judge_waiting(t, from, to, &a, pol);
+		if (u->best.seq) {
+			u->about.verdict = verdict;
+			record_candidate(p, t, verdict == TOLL_AFFINITY ? NULL : &u->ask, &u->about,
+					 pol);
+		}
 		if (verdict == TOLL_APPLIED_AGED) {
-			best->pid = p->pid;
-			best->verdict = verdict;
+			u->best.verdict = verdict;
 			break;
 		}
-		if (verdict == TOLL_APPLIED && (!best->pid || a.net_ns > most)) {
-			most = a.net_ns;
-			best->pid = p->pid;
-		}
-		best->verdict = better_reason(best->verdict, verdict);
 	}
+	return 0;
 }
 
-/* Fetch task @pid out of LLC @from's queue to @cpu of LLC @to. Return false if it is gone. */
-static __always_inline bool pull_task(s32 pid, u32 from, u32 to, s32 cpu)
+/* Fetch the best task out of LLC @from's queue to @cpu of LLC @to. Return false if it is gone. */
+__noinline bool pull_task(u32 from, u32 to, s32 cpu)
 {
+	struct puller *u = puller();
 	struct task_struct *p;
-	u32 looked = 0;
 	bool moved = false;
+	u32 looked = 0;
 
+	if (!u)
+		return false;
 	bpf_for_each(scx_dsq, p, dsq_llc(from), 0) {
 		struct toll_task *t;
 
 		/* Others may have queued in front of it meanwhile: allow twice the depth. */
 		if (looked++ >= 2 * TOLL_PULL_LOOK)
 			break;
-		if (p->pid != pid)
+		if (p->pid != u->best.pid)
 			continue;
 		t = task_of(p);
 		/* It may have been queued anew since, with another mask. */
@@ -103,6 +143,7 @@ static __always_inline bool pull_task(s32 pid, u32 from, u32 to, s32 cpu)
 		moved = scx_bpf_dsq_move(BPF_FOR_EACH_ITER, p, SCX_DSQ_LOCAL, 0);
 		if (moved) {
 			t->kind = TOLL_KIND_PULL;
+			t->move = u->best.move;
 			queue_add(t, to, t->queued_ns, 0);
 		}
 		break;
@@ -110,37 +151,61 @@ static __always_inline bool pull_task(s32 pid, u32 from, u32 to, s32 cpu)
 	return moved;
 }
 
-/* Pull at @level: from the nearest LLC there that has a task that pays. */
-static __always_inline bool pull_outward(struct toll_cpu *me, s32 cpu, u32 to, u32 level,
-					 const struct toll_policy *pol)
+/* Begin a decision to pull at @level, if somebody listens with a record of nobody. */
+static __always_inline void pull_begin(struct puller *u, struct toll_cpu *me, s32 cpu, u32 level)
 {
-	u32 verdict = TOLL_NOTHING, rank, from;
+	count_asked(me, TOLL_KIND_PULL, level);
+	u->best.seq = record_open(level);
+	if (!u->best.seq)
+		return;
+	u->about.kind = TOLL_KIND_PULL;
+	u->about.level = level;
+	u->about.verdict = TOLL_NOTHING;
+	u->about.from = TOLL_NO_LLC;
+	u->about.to = cpu_llc(cpu);
+	u->about.to_cpu = cpu;
+	record_draft_none(&u->about);
+}
+
+/* Pull at @level: from the nearest LLC there that has a task that pays. */
+__noinline bool pull_outward(s32 cpu, u32 level, const struct toll_policy *pol)
+{
+	u32 verdict = TOLL_NOTHING, rank, from, to = cpu_llc(cpu);
+	struct toll_cpu *me = cpu_of(cpu);
+	struct puller *u = puller();
 	struct toll_llc *victim;
 	bool asked = false;
-	struct pick best;
+	u64 count;
 
+	if (!me || !pol || !u)
+		return false;
 	bpf_for(rank, 0, toll_nr_llcs - 1) {
 		from = outward(to, rank);
 		if (level_of(to, from) != level)
 			continue;
 		if (!asked)
-			count_asked(me, TOLL_KIND_PULL, level);
+			pull_begin(u, me, cpu, level);
 		asked = true;
 		victim = llc_of(from);
 		if (!victim || !READ_ONCE(victim->nr_queued))
 			continue;
-		pick_best(&best, from, to, cpu, pol);
-		if (is_applied(best.verdict)) {
-			if (pull_task(best.pid, from, to, cpu)) {
-				verdict = best.verdict;
+		pick_best(from, to, cpu, pol);
+		if (is_applied(u->best.verdict)) {
+			if (pull_task(from, to, cpu)) {
+				verdict = u->best.verdict;
 				break;
 			}
-			best.verdict = TOLL_RACED;
+			u->best.verdict = TOLL_RACED;
+			if (u->best.seq)
+				record_raced();
 		}
-		verdict = better_reason(verdict, best.verdict);
+		verdict = better_reason(verdict, u->best.verdict);
 	}
-	if (asked)
-		count_verdict(me, TOLL_KIND_PULL, level, verdict);
+	if (!asked)
+		return false;
+	count = count_verdict(me, TOLL_KIND_PULL, level, verdict);
+	if (u->best.seq)
+		record_close(u->best.seq, count, cpu);
 	return is_applied(verdict);
 }
 
@@ -157,6 +222,14 @@ static __always_inline bool pull_home(struct toll_cpu *me, s32 cpu, u32 llc_id, 
 	bool pinned = scx_bpf_dsq_nr_queued(dsq_cpu(cpu)) > 0;
 	u64 due_pinned = 0, due_shared = 0;
 	bool got = false;
+	struct about about = {
+		.kind = TOLL_KIND_PULL,
+		.level = TOLL_LEVEL_CORE,
+		.from = llc_id,
+		.to = llc_id,
+		.to_cpu = cpu,
+	};
+	u64 count, seq;
 
 	count_asked(me, TOLL_KIND_PULL, TOLL_LEVEL_CORE);
 	if (pinned && (shared || has_own))
@@ -173,7 +246,13 @@ static __always_inline bool pull_home(struct toll_cpu *me, s32 cpu, u32 llc_id, 
 		got = scx_bpf_dsq_move_to_local(dsq_cpu(cpu), 0);
 	if (!got && shared)
 		got = scx_bpf_dsq_move_to_local(dsq_llc(llc_id), 0);
-	count_verdict(me, TOLL_KIND_PULL, TOLL_LEVEL_CORE, got ? TOLL_APPLIED : TOLL_NOTHING);
+	about.verdict = got ? TOLL_APPLIED : TOLL_NOTHING;
+	count = count_verdict(me, TOLL_KIND_PULL, TOLL_LEVEL_CORE, about.verdict);
+	seq = record_open(TOLL_LEVEL_CORE);
+	if (seq) {
+		record_draft_none(&about);
+		record_close(seq, count, cpu);
+	}
 	return got;
 }
 
@@ -219,15 +298,17 @@ static __always_inline s32 find_idle_from_tick(struct task_struct *p, u32 to)
  * @from has come to pay, or has waited too long. That CPU then pulls by itself,
  * and decides again.
  */
-static __always_inline bool wake_for(struct toll_cpu *me, u32 from, u32 to,
-				     const struct toll_policy *pol)
+__noinline bool wake_for(u32 from, u32 to, const struct toll_policy *pol)
 {
+	struct toll_cpu *me = this_cpu();
 	struct task_struct *p;
 	bool woken = false;
 	u32 looked = 0;
 	struct ask a;
 	s32 cpu;
 
+	if (!me || !pol)
+		return false;
 	bpf_for_each(scx_dsq, p, dsq_llc(from), 0) {
 		struct toll_task *t;
 
@@ -253,8 +334,7 @@ static __always_inline bool wake_for(struct toll_cpu *me, u32 from, u32 to,
  * No CPU sleeps beside a queue that pays: one of the LLC's ticks looks at the
  * own LLC first and then outward, and wakes the nearest CPU that is worth it.
  */
-static __always_inline void look_outward(struct toll_cpu *me, u32 from, u64 now,
-					 const struct toll_policy *pol)
+static __always_inline void look_outward(u32 from, u64 now, const struct toll_policy *pol)
 {
 	struct toll_llc *llc = llc_of(from);
 	u32 rank, to, asked = 0;
@@ -267,14 +347,14 @@ static __always_inline void look_outward(struct toll_cpu *me, u32 from, u64 now,
 		return;
 	if (__sync_val_compare_and_swap(&llc->looked_at, looked_at, now) != looked_at)
 		return;
-	if (may_have_idle(llc) && wake_for(me, from, from, pol))
+	if (may_have_idle(llc) && wake_for(from, from, pol))
 		return;
 	bpf_for(rank, 0, toll_nr_llcs - 1) {
 		to = outward(from, rank);
 		llc = llc_of(to);
 		if (!llc || !may_have_idle(llc))
 			continue;
-		if (wake_for(me, from, to, pol) || ++asked >= TOLL_LOOK_LLCS)
+		if (wake_for(from, to, pol) || ++asked >= TOLL_LOOK_LLCS)
 			return;
 	}
 }

@@ -23,17 +23,51 @@ struct target {
 };
 
 /*
- * Push at @level: to the LLC there in which the task would wait least, the
- * nearest first among equals. Return true and set @where when the move pays.
+ * Put the question for LLC @to, where @p would wait @wait_ns. A wait of 0 is
+ * that of an idle CPU, which is claimed (a->to_cpu); if it is lost the sum is
+ * another. What is refused may still be owed.
  */
-static __always_inline bool push_outward(struct task_struct *p, struct toll_task *t,
-					 struct toll_cpu *me, struct ask *a, u32 level,
-					 struct target *where, const struct toll_policy *pol)
+static __always_inline u32 push_to(struct task_struct *p, struct toll_task *t, struct ask *a, u32 to,
+				   u64 wait_ns, const struct toll_policy *pol)
 {
+	u32 verdict = worth_moving(a, t, to, wait_ns, pol);
+
+	if (verdict == TOLL_APPLIED && !wait_ns) {
+		a->to_cpu = claim_idle(p, to);
+		if (a->to_cpu < 0) {
+			a->flags |= TOLL_REASKED;
+			wait_ns = toll_wait_of(t, to, a->turn_ns, true, pol);
+			if (worth_moving(a, t, to, wait_ns, pol) != TOLL_APPLIED)
+				verdict = TOLL_RACED;
+		}
+	}
+	if (verdict == TOLL_APPLIED || wait_ns >= a->wait_from_ns ||
+	    pol->migrate != TOLL_MIGRATE_TOLL || !group_owed(t))
+		return verdict;
+	/* The way back must not look like the way home. */
+	t->home_node = llc_node(to);
+	t->home_llc = to;
+	a->flags |= TOLL_OWED;
+	return TOLL_APPLIED_AGED;
+}
+
+/*
+ * Push at @level: to the LLC there in which the task would wait least, the
+ * nearest first among equals. Return true when it is to go to LLC a->to, or at
+ * once to CPU a->to_cpu.
+ */
+__noinline bool push_outward(struct task_struct *p __arg_trusted, struct toll_task *t,
+			     struct ask *a, u32 level, const struct toll_policy *pol)
+{
+	struct about about = { .kind = TOLL_KIND_PUSH, .level = level };
 	u32 verdict = TOLL_NOTHING, rank, to, best = TOLL_NO_LLC;
-	u64 wait, least = ~0ULL;
+	struct toll_cpu *me = this_cpu();
+	u64 wait, least = ~0ULL, seq;
 	bool asked = false;
 
+	if (!t || !a || !pol || !me)
+		return false;
+	ask_anew(a);
 	bpf_for(rank, 0, toll_nr_llcs - 1) {
 		to = outward(a->from, rank);
 		if (level_of(a->from, to) != level)
@@ -54,53 +88,38 @@ static __always_inline bool push_outward(struct task_struct *p, struct toll_task
 	if (!asked)
 		return false;
 	if (best != TOLL_NO_LLC)
-		verdict = worth_moving(a, t, best, least, pol);
-	if (verdict == TOLL_APPLIED) {
-		s32 cpu = least ? -EBUSY : claim_idle(p, best);
-
-		/* The wait of 0 was that of an idle CPU: without it the sum is another. */
-		if (!least && cpu < 0) {
-			least = toll_wait_of(t, best, a->turn_ns, true, pol);
-			if (worth_moving(a, t, best, least, pol) != TOLL_APPLIED)
-				verdict = TOLL_RACED;
-		}
-		if (verdict == TOLL_APPLIED) {
-			where->llc = best;
-			where->cpu = cpu;
-		}
-	}
-	if (verdict != TOLL_APPLIED && best != TOLL_NO_LLC && least < a->wait_from_ns &&
-	    pol->migrate == TOLL_MIGRATE_TOLL && group_owed(t)) {
-		/* The way back must not look like the way home. */
-		t->home_node = llc_node(best);
-		t->home_llc = best;
-		where->llc = best;
-		verdict = TOLL_APPLIED_AGED;
-	}
-	count_verdict(me, TOLL_KIND_PUSH, level, verdict);
+		verdict = push_to(p, t, a, best, least, pol);
+	about.from = a->from;
+	about.to = a->to;
+	about.verdict = verdict;
+	about.to_cpu = is_applied(verdict) && a->to_cpu >= 0 ? a->to_cpu : -1;
+	seq = conclude(me, p, t, a, &about, pol);
+	if (is_applied(verdict))
+		note_move(&t->move, a, verdict, seq);
 	return is_applied(verdict);
 }
 
-/* Choose where @p, enqueued on @cpu of LLC @from, is to wait. */
-static __always_inline void push_choose(struct task_struct *p, struct toll_task *t,
-					struct toll_cpu *me, s32 cpu, struct target *where,
-					const struct toll_policy *pol)
+/* Choose where @p, enqueued on @cpu, is to wait. */
+static __always_inline void push_choose(struct task_struct *p, struct toll_task *t, s32 cpu,
+					struct target *where, const struct toll_policy *pol)
 {
 	u32 from = cpu_llc(cpu);
 	struct ask a;
 	u64 wait;
 
 	where->llc = from;
-	where->cpu = claim_home(p, me, TOLL_KIND_PUSH, cpu, from);
+	where->cpu = claim_home(p, t, TOLL_KIND_PUSH, cpu, pol);
 	if (where->cpu >= 0 || toll_nr_llcs < 2)
 		return;
 	wait = toll_wait_of(t, from, toll_expect_turn(t->avg_run_ns, t->run_ns, pol->slice_ns), true,
 			    pol);
 	if (!wait || ask_init(&a, t, from, wait, pol))
 		return;
-	if (push_outward(p, t, me, &a, TOLL_LEVEL_LLC, where, pol))
+	if (!push_outward(p, t, &a, TOLL_LEVEL_LLC, pol) &&
+	    !push_outward(p, t, &a, TOLL_LEVEL_NODE, pol))
 		return;
-	push_outward(p, t, me, &a, TOLL_LEVEL_NODE, where, pol);
+	where->llc = a.to;
+	where->cpu = a.to_cpu;
 }
 
 #endif /* TOLL_PUSH_BPF_H */

@@ -26,10 +26,11 @@ static __always_inline void count_asked(struct toll_cpu *me, u32 kind, u32 level
 	me->asked[slot(kind, TOLL_KIND_SLOTS)][slot(level, TOLL_LEVEL_SLOTS)]++;
 }
 
-static __always_inline void count_verdict(struct toll_cpu *me, u32 kind, u32 level, u32 verdict)
+/* Returns how many were counted by now. */
+static __always_inline u64 count_verdict(struct toll_cpu *me, u32 kind, u32 level, u32 verdict)
 {
-	me->verdicts[slot(kind, TOLL_KIND_SLOTS)][slot(level, TOLL_LEVEL_SLOTS)]
-		    [slot(verdict, TOLL_VERDICT_SLOTS)]++;
+	return ++me->verdicts[slot(kind, TOLL_KIND_SLOTS)][slot(level, TOLL_LEVEL_SLOTS)]
+			     [slot(verdict, TOLL_VERDICT_SLOTS)];
 }
 
 /* A task runs on another CPU than before; @kind is what moved it. */

@@ -21,7 +21,15 @@
 //! {"what":"changed","version":2,"changes":[{"key":"migrate","old":"toll","new":"never"},…]}
 //! {"what":"set","assign":["slice_us=5"]}
 //! {"what":"refused","error":"slice_us=5: a turn lasts from 100 to 1000000 microseconds"}
+//! {"what":"watch","filter":{"kinds":["pull"],"rate":0.1}}
+//! {"what":"watching","places":{…}}
+//! {"what":"decision","seq":1,"kind":"pull","verdict":"applied",…}
+//! {"what":"outcome","seq":1,"waited_ns":30000,"paid":true,…}
+//! {"what":"lost","ring":0,"queue":12}
 //! ```
+//!
+//! After `watching` the connection only carries records ([`audience`], [`crate::events`]); the
+//! filter is documented at [`crate::events::filter::Filter`].
 //!
 //! All assignments of a request become one policy version, or none does.
 //!
@@ -34,9 +42,11 @@
 //! | `hysteresis_us.llc=OPEN[,CLOSE[,HOLD]]` | the gate before moves between LLCs of a node; what is left out stays |
 //! | `hysteresis_us.node=OPEN[,CLOSE[,HOLD]]` | likewise between nodes |
 
+pub mod audience;
 pub mod change;
 pub mod client;
 pub mod server;
+mod watch;
 pub mod wire;
 
 use std::path::PathBuf;

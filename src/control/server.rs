@@ -8,8 +8,12 @@
 //! process, however that ends. So the owner of the lock may replace whatever socket it finds.
 
 use super::SOCKET;
+use super::audience::{Listener, Seat, subscription};
 use super::change::{self, Change};
+use super::watch;
 use super::wire::{self, Answer, REQUEST_BYTES_MAX, Request};
+use crate::cgroups::{self, Names};
+use crate::events::filter::{Filter, Sieve};
 use anyhow::{Context, Result, bail};
 use log::{debug, warn};
 use std::fs::{DirBuilder, File, Permissions};
@@ -39,13 +43,14 @@ pub enum Wish {
     Get,
     /// Change it.
     Set(Vec<Change>),
+    /// Let it listen.
+    Watch(Listener),
 }
 
 /// A checked request on its way to the loop.
 #[derive(Debug)]
 pub struct Job {
-    /// What is asked for.
-    pub wish: Wish,
+    wish: Wish,
     until: Instant,
     reply: Sender<Answer>,
 }
@@ -56,9 +61,9 @@ impl Job {
         Instant::now() >= self.until
     }
 
-    /// Tell the client. It may have gone away; then nobody is told.
-    pub fn answer(self, answer: Answer) {
-        let _ = self.reply.send(answer);
+    /// Do what is asked for and tell the client. It may have gone away; then nobody is told.
+    pub fn carry_out(self, what: impl FnOnce(Wish) -> Answer) {
+        let _ = self.reply.send(what(self.wish));
     }
 }
 
@@ -262,7 +267,11 @@ impl Connection {
         }
         loop {
             let answer = match self.line() {
-                Ok(Some(line)) => self.ask(&line),
+                Ok(Some(line)) => match wire::decode(&line) {
+                    Ok(Request::Watch { filter }) => return self.watch(&filter),
+                    Ok(request) => self.ask(request),
+                    Err(error) => Answer::Refused { error },
+                },
                 Ok(None) => return,
                 Err(err) if err.kind() == ErrorKind::InvalidData => {
                     self.send(&Answer::Refused { error: wire::too_long() });
@@ -318,11 +327,31 @@ impl Connection {
     }
 
     /// Check the request and hand it to the loop.
-    fn ask(&self, line: &[u8]) -> Answer {
-        let wish = match wish(line) {
-            Ok(wish) => wish,
-            Err(error) => return Answer::Refused { error },
+    fn ask(&self, request: Request) -> Answer {
+        match wish(request) {
+            Ok(wish) => self.hand_over(wish),
+            Err(error) => Answer::Refused { error },
+        }
+    }
+
+    /// Let the client listen for as long as it likes.
+    fn watch(mut self, filter: &Filter) {
+        let (listener, seat, cgroup) = match audition(filter) {
+            Ok(admitted) => admitted,
+            Err(error) => {
+                self.send(&Answer::Refused { error });
+                return;
+            }
         };
+        let answer = self.hand_over(Wish::Watch(listener));
+        let listens = matches!(answer, Answer::Watching { .. });
+        if self.send(&answer) && listens {
+            watch::stream(&mut self.stream, &seat, cgroup);
+        }
+    }
+
+    /// Hand a wish to the loop and wait for what comes of it.
+    fn hand_over(&self, wish: Wish) -> Answer {
         let (reply, answer) = channel();
         let until = Instant::now() + LOOP_PATIENCE;
         let failed = |error: &str| Answer::Failed { error: error.into() };
@@ -350,10 +379,9 @@ impl Connection {
     }
 }
 
-/// What `line` asks for, with any file that it names read.
-fn wish(line: &[u8]) -> Result<Wish, String> {
-    match wire::decode(line)? {
-        Request::Get {} => Ok(Wish::Get),
+/// What `request` asks for, with any file that it names read.
+fn wish(request: Request) -> Result<Wish, String> {
+    match request {
         Request::Set { assign } => {
             let mut changes = change::parse(&assign)?;
             for change in &mut changes {
@@ -361,7 +389,20 @@ fn wish(line: &[u8]) -> Result<Wish, String> {
             }
             Ok(Wish::Set(changes))
         }
+        _ => Ok(Wish::Get),
     }
+}
+
+/// What a listener's thread needs to know of the cgroup that it was asked for.
+type CgroupOf = Option<(Names, String)>;
+
+/// Both ends of a subscription, if `filter` makes sense.
+fn audition(filter: &Filter) -> Result<(Listener, Seat, CgroupOf), String> {
+    let root = cgroups::root();
+    let cgroup = filter.cgroup.as_ref().map(|path| cgroups::find(&root, path)).transpose()?;
+    let sieve = Sieve::new(filter, cgroup.as_ref().map(|found| (found.id, found.level)))?;
+    let (listener, seat) = subscription(sieve);
+    Ok((listener, seat, cgroup.map(|found| (Names::new(root), found.path))))
 }
 
 #[cfg(test)]

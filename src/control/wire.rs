@@ -2,6 +2,8 @@
 //! Requests and answers as lines of JSON. Pure: bytes in, values out.
 
 use super::change::Changed;
+use crate::events::filter::Filter;
+use crate::events::{Decision, Event, Outcome, Slice};
 use crate::policy::view::PolicyView;
 use serde::{Deserialize, Serialize};
 
@@ -9,7 +11,7 @@ use serde::{Deserialize, Serialize};
 pub const REQUEST_BYTES_MAX: usize = 64 << 10;
 
 /// What a client asks for.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "what", rename_all = "snake_case", deny_unknown_fields)]
 pub enum Request {
     /// The policy in force.
@@ -19,6 +21,52 @@ pub enum Request {
         /// The assignments.
         assign: Vec<String>,
     },
+    /// Decisions as they are made: an answer, then [`Frame`]s without end.
+    Watch {
+        /// Which.
+        #[serde(default)]
+        filter: Filter,
+    },
+}
+
+/// The machine that records come from.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Places {
+    /// LLC of each CPU, by the kernel's number; none for one that is offline.
+    pub cpu_llc: Vec<Option<u32>>,
+    /// Node of each LLC.
+    pub llc_node: Vec<u32>,
+}
+
+/// A line after the answer to [`Request::Watch`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "what", rename_all = "snake_case")]
+pub enum Frame {
+    /// A decision.
+    Decision(Box<Decision>),
+    /// What became of a move that was a [`Frame::Decision`] before.
+    Outcome(Outcome),
+    /// What ran on a CPU.
+    Slice(Slice),
+    /// Records are missing here.
+    Lost {
+        /// So many found no room in the ring buffer, whoever wanted them.
+        ring: u64,
+        /// So many came faster than this client read.
+        queue: u64,
+    },
+    /// The scheduler has ended.
+    Ended {},
+}
+
+impl From<Event> for Frame {
+    fn from(event: Event) -> Frame {
+        match event {
+            Event::Decision(decision) => Frame::Decision(decision),
+            Event::Outcome(outcome) => Frame::Outcome(outcome),
+            Event::Slice(slice) => Frame::Slice(slice),
+        }
+    }
 }
 
 /// What it is told.
@@ -33,6 +81,11 @@ pub enum Answer {
         version: u64,
         /// Old and new value of each assignment, in its order.
         changes: Vec<Changed>,
+    },
+    /// Frames follow.
+    Watching {
+        /// Where the records come from.
+        places: Places,
     },
     /// The request makes no sense; nothing was changed.
     Refused {
@@ -57,7 +110,8 @@ pub fn decode(line: &[u8]) -> Result<Request, String> {
     serde_json::from_slice(line).map_err(|err| {
         format!(
             "the request is not understood ({}), expected {{\"what\":\"get\"}} or \
-             {{\"what\":\"set\",\"assign\":[\"KEY=VALUE\"]}} on one line",
+             {{\"what\":\"watch\"}} or {{\"what\":\"set\",\"assign\":[\"KEY=VALUE\"]}} on one \
+             line",
             brief(&err.to_string(), 120)
         )
     })

@@ -33,6 +33,7 @@
 use crate::model::Hysteresis;
 use crate::model::warmth::DECAY_LEN;
 use crate::units::{FACTOR_MAX, MAX_CPUS, Ns, Q10_ONE};
+use serde::{Deserialize, Serialize};
 
 /// How much longer than its hold time an imbalance may go unseen before it is taken for a new
 /// one, as `TOLL_GATE_STALE_NS` in `decide.h`.
@@ -48,7 +49,8 @@ const ONE: i128 = Q10_ONE as i128;
 const THOUSAND: i128 = 1000;
 
 /// What decides about a move, with the numbers of `enum toll_migrate` in `intf.h`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Migrate {
     /// The rule: the gain exceeds the penalty.
     #[default]

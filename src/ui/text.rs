@@ -69,6 +69,16 @@ fn refusals(counters: &Counters) -> String {
     line
 }
 
+/// How many of the moves paid, by the wait that followed.
+fn precision(counters: &Counters) -> String {
+    match counters.precision() {
+        Some(share) => {
+            format!("{:.0} % of {} moves for a gain paid", share * 100.0, counters.judged)
+        }
+        None => "no move for a gain was judged".into(),
+    }
+}
+
 /// One block of `--stats`.
 pub fn stats_block(delta: &Delta) -> String {
     let counters = &delta.counters;
@@ -92,7 +102,7 @@ pub fn stats_block(delta: &Delta) -> String {
         llc_line(&mut out, index, llc, *load);
     }
     moves_table(&mut out, counters);
-    let _ = writeln!(out, "  {}", refusals(counters));
+    let _ = writeln!(out, "  {}; {}", refusals(counters), precision(counters));
     out
 }
 
@@ -116,6 +126,7 @@ pub fn exit_report(counters: &Counters, llcs: &[LlcSnapshot]) -> String {
         counters.births, counters.births_away
     );
     moves_table(&mut out, counters);
+    let _ = writeln!(out, "  {}", precision(counters));
     let _ = writeln!(out, "  decisions  {:<14}{:>10}  how they ended", "level", "asked");
     for (kind, name) in KINDS.iter().enumerate().take(NR_ASKING) {
         for level in Level::ALL {

@@ -1,0 +1,79 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//! What decisions cost, in instructions of all callbacks: with nobody listening, with a listener
+//! for one decision in a hundred, with one for all; and when it has gone, no more than before it
+//! came.
+
+use crate::vm::{Ran, Vm};
+use toll_bench::callbacks::{Callback, callbacks, ns_per_switch};
+
+/// Exchanges of `perf bench sched pipe` in `overhead.sh`.
+const EXCHANGES: f64 = 4000.0;
+
+/// Instructions: all callbacks together, and how often the kernel switched meanwhile.
+struct Cost {
+    callbacks: Vec<Callback>,
+    switches: u64,
+}
+
+impl Cost {
+    fn of(ran: &Ran, name: &str) -> Cost {
+        let shown = |when: &str| ran.section(&format!("{name} {when}"));
+        let switches = |when: &str| ran.number(&format!("{name} {when} switches"), "ctxt") as u64;
+        Cost {
+            callbacks: callbacks(shown("before"), shown("after")).expect("statistics"),
+            switches: switches("after") - switches("before"),
+        }
+    }
+
+    fn per_switch(&self) -> f64 {
+        ns_per_switch(&self.callbacks, self.switches).expect("switches")
+    }
+
+    fn per_exchange(&self) -> f64 {
+        let all: u64 = self.callbacks.iter().map(|callback| callback.total_ns).sum();
+        all as f64 / EXCHANGES
+    }
+}
+
+#[test]
+fn nobody_pays_for_a_listener_that_has_gone() {
+    let machine = Vm::counted().with(&["--with", "perf", "--with", "bpftool"]);
+    let modes = [("nobody", "-"), ("1 %", "--kind all --rate 0.01"), ("all", "--kind all")];
+    let mut args = vec!["0.3"];
+    for (name, mode) in modes.iter().chain([&("nobody again", "-")]) {
+        args.extend([*mode, *name]);
+    }
+    let Some(ran) = machine.run("overhead.sh", &args) else { return };
+    let ran = ran.expect_ok();
+    let cost = |load: &str, name: &str| Cost::of(&ran, &format!("{load} {name}"));
+    for name in ["nobody", "1 %", "all", "nobody again"] {
+        let (pipe, lab) = (cost("pipe", name), cost("lab", name));
+        eprintln!(
+            "{name}: {:.0} per exchange and {:.0} per switch of a pipe, {:.0} per switch of the \
+             lab's mixed",
+            pipe.per_exchange(),
+            pipe.per_switch(),
+            lab.per_switch()
+        );
+        for callback in &pipe.callbacks {
+            if let (Some(each), true) = (callback.ns_per_run(), callback.runs > 100) {
+                eprintln!("    {} {} × {each:.0}", callback.name, callback.runs);
+            }
+        }
+    }
+    // How often tasks find their CPU idle differs, so callbacks are compared one by one.
+    let each = |name: &str, callback: &str| {
+        let cost = cost("pipe", name);
+        let found = cost.callbacks.iter().find(|found| found.name == callback);
+        found.and_then(Callback::ns_per_run).expect("it ran")
+    };
+    for callback in ["toll_select_cpu", "toll_dispatch", "toll_running", "toll_stopping"] {
+        let before = each("nobody", callback);
+        let ratio = |name| each(name, callback) / before;
+        let (sample, after) = (ratio("1 %"), ratio("nobody again"));
+        assert!((after - 1.0).abs() < 0.03, "{callback}: {after} after a listener has gone");
+        assert!(sample < 1.15, "{callback}: {sample} with one decision in a hundred");
+    }
+    let most = each("all", "toll_select_cpu") / each("nobody", "toll_select_cpu");
+    assert!(most > 1.2, "to record everything costs nothing? {most}");
+}
