@@ -115,6 +115,13 @@ pub enum Command {
     Record(RecordArgs),
     /// Write a recording in a form for others
     Export(ExportArgs),
+    /// Say what a scheduler did, whichever it was, from a trace
+    ///
+    /// A trace is text of `perf script`, of ftrace or of `trace-cmd report`
+    /// with the events sched_switch, sched_wakeup, sched_wakeup_new,
+    /// sched_migrate_task and sched_process_fork; or a load series with time
+    /// (in seconds), cpu and runnable, as CSV or JSON. Needs no root.
+    Analyze(AnalyzeArgs),
 }
 
 /// Which decisions.
@@ -161,6 +168,31 @@ pub struct ExplainArgs {
     /// Print records as JSON, one object a line
     #[arg(long)]
     pub json: bool,
+}
+
+/// Arguments of `analyze`.
+#[derive(Debug, Clone, Args)]
+pub struct AnalyzeArgs {
+    /// The trace, or `-` for standard input; two are compared
+    #[arg(value_name = "TRACE", required = true, num_args = 1..=2)]
+    pub traces: Vec<PathBuf>,
+
+    /// Print everything as one JSON object
+    #[arg(long)]
+    pub json: bool,
+
+    /// Also write a page with pictures to this file
+    #[arg(long, value_name = "FILE")]
+    pub html: Option<PathBuf>,
+
+    /// What moves cost: a penalty file (TOML), or the built-in table (default)
+    #[arg(long, value_name = "FILE|default", default_value = "default")]
+    pub penalty: PathBuf,
+
+    /// The machine that the trace was made on: this one (here), or nodes x
+    /// LLCs of each x CPUs of each, such as 2x4x8
+    #[arg(long, value_name = "here|NxLxC", default_value = "here")]
+    pub machine: String,
 }
 
 /// Flags of `scx_toll measure`.

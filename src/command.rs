@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! Subcommands, and the measured table at the scheduler's start.
 
+pub mod analyze;
+
 use crate::cli::MeasureArgs;
 use crate::measure::machine::{self, Machine, QUIET_SHARE_MAX};
 use crate::measure::table::Table;

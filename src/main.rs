@@ -32,6 +32,7 @@ fn run(cli: Cli) -> Result<()> {
         Some(Command::Explain(args)) => return command::explain::explain(args),
         Some(Command::Record(args)) => return command::record::record(args),
         Some(Command::Export(args)) => return command::record::export(args),
+        Some(Command::Analyze(args)) => return command::analyze::run(args),
         None => {}
     }
     let config = Config::new(cli)?;

@@ -10,6 +10,9 @@
 mod measured_tables;
 
 use measured_tables::{full_table, measured};
+use scx_toll::analysis::assemble::analyse;
+use scx_toll::analysis::layout::Layout;
+use scx_toll::analysis::read::Format;
 use scx_toll::control::SOCKET;
 use scx_toll::control::change;
 use scx_toll::control::server::{Server, Wish};
@@ -21,6 +24,7 @@ use scx_toll::model::{PenaltyMatrix, PenaltyTable, file, from_measured};
 use scx_toll::policy::Policy;
 use scx_toll::policy::view::PolicyView;
 use scx_toll::topology::Topology;
+use scx_toll::ui::analysis::{self, page};
 use scx_toll::units::Ns;
 use std::io::{BufRead, BufReader, Write};
 use std::os::unix::net::UnixStream;
@@ -233,6 +237,74 @@ fn the_penalty_file() {
             }
         }
     });
+}
+
+/// Traces of each kind, through everything that follows: verdicts, prices, correlation, text and page.
+fn traces(name: &str, corpus: &[String], formats: &[Format]) {
+    let layout = Layout::new(topo());
+    let table = PenaltyTable::default();
+    let mut as_written = corpus.len();
+    fuzz(name, corpus, |bytes| {
+        let report = analyse(bytes, "t", layout.clone(), "2x2x2", &table, &mut |_| {});
+        let whole = std::mem::take(&mut as_written) > 0;
+        match report {
+            Ok(report) => {
+                let intake = &report.intake;
+                assert!(!whole || formats.contains(&intake.format.unwrap()), "{intake:?}");
+                assert!(intake.broken_lines.len() <= 5 && intake.broken <= intake.lines);
+                let text = analysis::summary(&report);
+                assert!(!text.contains(|c: char| c.is_control() && c != '\n'), "{text:?}");
+                assert!(page::page(&[report]).ends_with("</html>\n"));
+                true
+            }
+            Err(error) => {
+                one_sentence(&error);
+                false
+            }
+        }
+    });
+}
+
+#[test]
+fn the_text_of_perf_script() {
+    let switch = "   make  1234 [001] 12.000001: sched:sched_switch: prev_comm=make prev_pid=1234 \
+                  prev_prio=120 prev_state=R+ ==> next_comm=a b next_pid=77 next_prio=120\n";
+    let woken = "  swapper 0 [000] 12.000002: sched:sched_wakeup: comm=make pid=1234 prio=120 target_cpu=003\n";
+    let moved = "  :-) x   9 [003] 12.000004: sched:sched_migrate_task: comm=kid pid=78 prio=120 orig_cpu=1 \
+                 dest_cpu=3\n";
+    let lost = "  x 1 PERF_RECORD_LOST lost 12\n";
+    let corpus = [[switch, woken, moved].concat(), [moved, lost, switch, switch].concat()];
+    traces("perf script", &corpus, &[Format::PerfScript]);
+}
+
+#[test]
+fn the_text_of_ftrace_and_trace_cmd() {
+    let ftrace = "# tracer: nop\n  make-1234 [001] d..2. 12.000001: sched_switch: prev_comm=make prev_pid=1234 \
+                  prev_prio=120 prev_state=S ==> next_comm=b next_pid=77 next_prio=120\nCPU:1 [LOST 12 EVENTS]\n \
+                  b-77 ( 77) [001] d.s1. 12.3: sched_wakeup_new: comm=kid pid=78 prio=120 target_cpu=001\n \
+                  b-77 [001] ..... 12.4: sched_process_fork: comm=b pid=77 child_comm=b child_pid=80\n \
+                  b-77 [001] ..... 12.5: sched_swap_numa: src_pid=77 dst_pid=80\n";
+    let trace_cmd = "cpus=4\n make-1234 [001] 12.000001: sched_switch: make:1234 [120] S ==> c:77 [120]\n \
+                     <idle>-0 [000] 12.1: sched_wakeup: make:1234 [120] success=1 CPU:003\nCPU:0 [9 EVENTS DROPPED]\n";
+    traces("ftrace", &[ftrace.to_string(), trace_cmd.to_string()], &[Format::Ftrace]);
+}
+
+#[test]
+fn load_series() {
+    let rows = |n: u32, form: &dyn Fn(u32, u32, u32) -> String| -> String {
+        (0..n).map(|at| form(at / 4, at % 4, (at * 7919) % 5)).collect()
+    };
+    let csv = |at: u32, cpu: u32, load: u32| format!("0.{at:03},{cpu},{load}\n");
+    let json = |at: u32, cpu: u32, load: u32| {
+        format!("{{\"time_ms\":{at},\"cpu\":{cpu},\"runnable\":{load}}}\n")
+    };
+    // Short ones, of which damage makes nonsense, and one that is long enough to be correlated.
+    let corpus = [
+        format!("time,cpu,runnable\n{}", rows(6, &csv)),
+        rows(3, &json),
+        format!("time,cpu,runnable\n{}", rows(120, &csv)),
+    ];
+    traces("load series", &corpus, &[Format::Csv, Format::Json]);
 }
 
 /// The protocol as it is spoken: over a socket, to the server that the scheduler runs.

@@ -178,6 +178,21 @@ ensure_build_deps() {
     ensure_clang
 }
 
+# A browser, for the test that opens a page of scx_toll analyze. Where apt has
+# none, the test says so; in CI it fails.
+ensure_browser() {
+    local name
+    for name in chromium chromium-browser google-chrome chrome; do
+        have "$name" && return
+    done
+    refresh_apt || true
+    if package_available chromium; then
+        ensure_packages chromium
+    else
+        say "apt has no chromium: the page of scx_toll analyze is not opened in a browser"
+    fi
+}
+
 ensure_vm_deps() {
     ensure_packages qemu-system-x86 busybox-static cpio zstd xz-utils stress-ng bpftool
 }

@@ -34,4 +34,5 @@ mod the_control_plane_may_die;
 mod the_lab_repeats_itself;
 mod the_policy_map_equals_the_model;
 mod traces_of_known_answer;
+mod verdicts_agree_with_the_kernels_call_path;
 mod verifying_stays_cheap;

@@ -1,0 +1,228 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//! A trace as a whole: read it, and make the report of what was summed up.
+
+use super::bins::Loads;
+use super::collect::{Collector, Sums};
+use super::correlate::{self, BINS_MIN};
+use super::infer::{Kind, Share};
+use super::layout::Layout;
+use super::read::{self, Intake};
+use super::report::{Correlations, DISTANCES, KindRow, Map, PolicyRow, PriceRow, Report, TaskRow};
+use crate::model::PenaltyTable;
+use anyhow::{Result, bail};
+use std::io::Read;
+
+/// With more CPUs than this, loads are compared by LLC and node only.
+const CPUS_COMPARED_MAX: usize = 64;
+/// So many findings of each level are kept.
+const STRONGEST_MAX: usize = 20;
+/// Columns of the map of loads.
+const COLUMNS: usize = 400;
+/// Task names in the report.
+const TASKS_MAX: usize = 20;
+
+/// Read the trace `name` from `source` and analyse it. `machine` says in words what `layout` is.
+///
+/// # Errors
+/// When it cannot be read, is no trace, or has no event.
+pub fn analyse(
+    source: impl Read,
+    name: &str,
+    layout: Layout,
+    machine: &str,
+    table: &PenaltyTable,
+    progress: &mut dyn FnMut(u64),
+) -> Result<Report> {
+    let mut collector = Collector::new(layout, table);
+    let intake = read::read(source, &mut collector, progress)?;
+    if intake.events == 0 {
+        bail!("no event in {} lines could be read", intake.lines);
+    }
+    collector.finish();
+    Ok(report(collector, intake, name, machine))
+}
+
+fn report(collector: Collector, intake: Intake, name: &str, machine: &str) -> Report {
+    let Collector { mut sums, follower, start_ns, end_ns, .. } = collector;
+    let start_ns = start_ns.unwrap_or(end_ns);
+    let series = intake.format.is_some_and(read::Format::is_series);
+    let loads = std::mem::take(&mut sums.bins).finish(end_ns);
+    let correlations = correlations(&loads, &sums.layout);
+    Report {
+        trace: name.into(),
+        start_ns,
+        span_ns: end_ns - start_ns,
+        cpus: loads.cpus.len(),
+        tasks_max: follower.tasks_max,
+        repairs: follower.repairs,
+        reused: follower.reused,
+        machine: machine.into(),
+        notes: notes(&sums, &intake, &loads, series),
+        moves: kind_rows(&sums),
+        policy: policy_rows(&sums),
+        waits: sums.times.report(),
+        waste: (!series).then(|| sums.waste()),
+        prices: price_rows(&sums),
+        tasks: task_rows(&sums),
+        correlations,
+        map: Map {
+            cpus: loads
+                .cpus
+                .iter()
+                .map(|(cpu, series)| (*cpu, Loads::columns(series, COLUMNS)))
+                .collect(),
+            moves: std::mem::take(&mut sums.drawn),
+            one_in: sums.one_in,
+        },
+        ping_pong: sums.ping_pong,
+        worst: sums.worst,
+        heat: sums.heat,
+        intake,
+    }
+}
+
+fn notes(sums: &Sums, intake: &Intake, loads: &Loads, series: bool) -> Vec<String> {
+    let mut notes = Vec::new();
+    if sums.beyond > 0 {
+        notes.push(format!(
+            "the trace moves tasks to CPU {}, which that machine does not have: the distance of such \
+             moves is unknown; describe the machine with --machine",
+            sums.beyond
+        ));
+    }
+    if series {
+        notes.push("a load series: moves are guessed from loads, and cannot be priced".into());
+    }
+    if intake.gaps > 0 {
+        let whole = loads.whole_stretch().len();
+        notes.push(format!(
+            "events are missing in {} places: waits and loads across them are left out, and loads are \
+             compared in the longest whole stretch, {whole} of {} bins",
+            intake.gaps, loads.len
+        ));
+    }
+    if loads.whole_stretch().len() < BINS_MIN {
+        notes.push(format!(
+            "too short to compare loads: {} whole bins of {} µs, of at least {BINS_MIN}",
+            loads.whole_stretch().len(),
+            loads.width_ns / 1000
+        ));
+    }
+    let implied = sums.kinds.values().map(|sum| sum.by_context).sum::<u64>() == 0 && !series;
+    if implied && !sums.kinds.is_empty() {
+        notes.push(
+            "no move was told by its own event (sched_migrate_task): moves are what switches and \
+             wakeups show"
+                .into(),
+        );
+    }
+    notes
+}
+
+fn kind_rows(sums: &Sums) -> Vec<KindRow> {
+    let rows = Kind::ALL.iter().filter_map(|&kind| {
+        let sum = sums.kinds.get(&kind)?;
+        let count = sum.by_distance.iter().sum::<u64>();
+        let confidence = sum.confidence / count.max(1) as f64;
+        Some(KindRow {
+            kind,
+            count,
+            by_distance: sum.by_distance,
+            confidence,
+            by_context: sum.by_context,
+        })
+    });
+    rows.collect()
+}
+
+fn policy_rows(sums: &Sums) -> Vec<PolicyRow> {
+    let of = |kind: Kind, distance: Option<usize>| match (sums.kinds.get(&kind), distance) {
+        (None, _) => 0,
+        (Some(sum), Some(distance)) => sum.by_distance[distance],
+        (Some(sum), None) => sum.by_distance.iter().sum(),
+    };
+    let row = |name: &'static str, distance: Option<usize>| {
+        let (pushes, pulls) = (of(Kind::Push, distance), of(Kind::Pull, distance));
+        let pull_share = Share::of(pulls, pushes + pulls);
+        PolicyRow { distance: name, pushes, pulls, pull_share, verdict: pull_share.verdict() }
+    };
+    let by_distance = DISTANCES.iter().enumerate().map(|(at, name)| row(name, Some(at)));
+    let seen = by_distance.filter(|row| row.pull_share.n > 0);
+    seen.chain([row("all", None)]).collect()
+}
+
+fn price_rows(sums: &Sums) -> Vec<PriceRow> {
+    let rows = DISTANCES.iter().zip(&sums.prices).filter(|(_, sum)| sum.count > 0);
+    let row = |(name, sum): (&&'static str, &super::collect::PriceSum)| PriceRow {
+        distance: name,
+        count: sum.count,
+        paid: sum.paid,
+        gain_ns: sum.gain_ns,
+        penalty_ns: sum.penalty_ns,
+    };
+    rows.map(row).collect()
+}
+
+fn task_rows(sums: &Sums) -> Vec<TaskRow> {
+    let mut names: Vec<_> = sums.names.iter().filter(|(_, sum)| sum.moves > 0).collect();
+    names.sort_by_key(|(name, sum)| (std::cmp::Reverse((sum.penalty_ns, sum.moves)), **name));
+    names.truncate(TASKS_MAX);
+    let row = |(name, sum): (&super::event::Comm, &super::collect::NameSum)| TaskRow {
+        name: name.text(),
+        moves: sum.moves,
+        ping_pong: sum.ping_pong,
+        gain_ns: sum.gain_ns,
+        penalty_ns: sum.penalty_ns,
+        waits: sum.waits,
+        waited_ns: sum.waited_ns,
+    };
+    names.into_iter().map(row).collect()
+}
+
+/// Loads compared by CPU, LLC and node, as far as there are several.
+fn correlations(loads: &Loads, layout: &Layout) -> Vec<Correlations> {
+    let stretch = loads.whole_stretch();
+    if stretch.len() < BINS_MIN {
+        return Vec::new();
+    }
+    let whole = |series: &[f32]| -> Vec<f64> {
+        series[stretch.clone()].iter().map(|&value| f64::from(value)).collect()
+    };
+    let cpus: Vec<(u32, Vec<f64>)> =
+        loads.cpus.iter().map(|(cpu, series)| (*cpu, whole(series))).collect();
+    let group = |place: &dyn Fn(u32) -> Option<u32>| {
+        let mut groups: std::collections::BTreeMap<u32, Vec<f64>> = Default::default();
+        for (cpu, series) in &cpus {
+            let Some(place) = place(*cpu) else { continue };
+            let sum = groups.entry(place).or_insert_with(|| vec![0.0; series.len()]);
+            sum.iter_mut().zip(series).for_each(|(sum, value)| *sum += value);
+        }
+        groups.into_iter().collect::<Vec<_>>()
+    };
+    let llcs = group(&|cpu| layout.llc(cpu).map(|llc| llc.0));
+    let nodes = group(&|cpu| layout.node(cpu));
+    let mut found = Vec::new();
+    let mut before = 0;
+    for (level, series) in [("cpu", cpus), ("llc", llcs), ("node", nodes)] {
+        // As many as at the level before: they are the same.
+        let same = std::mem::replace(&mut before, series.len()) == series.len();
+        if same || series.len() < 2 || series.len() > CPUS_COMPARED_MAX {
+            continue;
+        }
+        let (names, series): (Vec<u32>, Vec<Vec<f64>>) = series.into_iter().unzip();
+        let mut all = correlate::all_pairs(&series);
+        let significant = all.iter().filter(|found| found.significant()).count();
+        let pairs = all.len();
+        all.truncate(STRONGEST_MAX);
+        found.push(Correlations {
+            level,
+            names,
+            bins: stretch.len(),
+            width_ns: loads.width_ns,
+            pairs,
+            significant,
+            strongest: all,
+        });
+    }
+    found
+}
