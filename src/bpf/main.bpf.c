@@ -186,9 +186,7 @@ void BPF_STRUCT_OPS(toll_dispatch, s32 cpu, struct task_struct *prev)
 			vtime_advance(llc, t->vtime);
 		return;
 	}
-	if (pull_outward(cpu, TOLL_LEVEL_LLC, pol))
-		return;
-	if (pull_outward(cpu, TOLL_LEVEL_NODE, pol))
+	if (pull_outward(cpu, pol))
 		return;
 	/* The searches may have let go of the run queue: a pinned task may have come meanwhile. */
 	if (scx_bpf_dsq_move_to_local(dsq_cpu(cpu), 0))

@@ -167,25 +167,38 @@ static __always_inline void pull_begin(struct puller *u, struct toll_cpu *me, s3
 	record_draft_none(&u->about);
 }
 
-/* Pull at @level: from the nearest LLC there that has a task that pays. */
-__noinline bool pull_outward(s32 cpu, u32 level, const struct toll_policy *pol)
+/* The decision at @level has ended with @verdict. */
+static __always_inline void pull_end(struct puller *u, struct toll_cpu *me, s32 cpu, u32 level,
+				     u32 verdict)
 {
-	u32 verdict = TOLL_NOTHING, rank, from, to = cpu_llc(cpu);
+	u64 count = count_verdict(me, TOLL_KIND_PULL, level, verdict);
+
+	if (u->best.seq)
+		record_close(u->best.seq, count, cpu);
+}
+
+/*
+ * Pull from the nearest LLC that has a task that pays, level by level: the
+ * LLCs of the node come before all others, so one way outward serves both.
+ */
+__noinline bool pull_outward(s32 cpu, const struct toll_policy *pol)
+{
+	u32 verdict = TOLL_NOTHING, level = TOLL_LEVEL_CORE, rank, from, to = cpu_llc(cpu);
 	struct toll_cpu *me = cpu_of(cpu);
 	struct puller *u = puller();
 	struct toll_llc *victim;
-	bool asked = false;
-	u64 count;
 
 	if (!me || !pol || !u)
 		return false;
 	bpf_for(rank, 0, toll_nr_llcs - 1) {
 		from = outward(to, rank);
-		if (level_of(to, from) != level)
-			continue;
-		if (!asked)
+		if (level_of(to, from) != level) {
+			if (level != TOLL_LEVEL_CORE)
+				pull_end(u, me, cpu, level, verdict);
+			level = level_of(to, from);
+			verdict = TOLL_NOTHING;
 			pull_begin(u, me, cpu, level);
-		asked = true;
+		}
 		victim = llc_of(from);
 		if (!victim || !READ_ONCE(victim->nr_queued))
 			continue;
@@ -201,11 +214,9 @@ __noinline bool pull_outward(s32 cpu, u32 level, const struct toll_policy *pol)
 		}
 		verdict = better_reason(verdict, u->best.verdict);
 	}
-	if (!asked)
+	if (level == TOLL_LEVEL_CORE)
 		return false;
-	count = count_verdict(me, TOLL_KIND_PULL, level, verdict);
-	if (u->best.seq)
-		record_close(u->best.seq, count, cpu);
+	pull_end(u, me, cpu, level, verdict);
 	return is_applied(verdict);
 }
 
