@@ -73,6 +73,23 @@ pub struct Cli {
     #[arg(long)]
     pub json: bool,
 
+    /// Schedule nothing: print a block of statistics of the scheduler that is
+    /// running every so many seconds
+    #[arg(long, value_name = "SECONDS", conflicts_with = "stats")]
+    pub monitor: Option<f64>,
+
+    /// End after the first block of --monitor
+    #[arg(long, requires = "monitor")]
+    pub once: bool,
+
+    /// Describe each number of the statistics and exit
+    #[arg(long)]
+    pub help_stats: bool,
+
+    /// Serve http://ADDR/metrics (OpenMetrics) while this runs; a port alone is that of 127.0.0.1
+    #[arg(long, value_name = "[HOST:]PORT")]
+    pub metrics: Option<String>,
+
     /// Bytes of the kernel's debug dump that are kept when it throws the scheduler out; 0: the kernel's default
     #[arg(long, value_name = "BYTES", default_value_t = 0)]
     pub exit_dump_len: u32,
@@ -108,6 +125,8 @@ pub enum Command {
     Set(SetArgs),
     /// Print the policy of the scheduler that is running
     Get(GetArgs),
+    /// Watch the scheduler that is running, full-screen; h shows the keys
+    Top,
     /// Tell every decision of the scheduler that is running, as it is made: what
     /// would be saved, what it would cost, and how it ended
     Explain(ExplainArgs),

@@ -2,6 +2,9 @@
 //! Subcommands, and the measured table at the scheduler's start.
 
 pub mod analyze;
+pub mod link;
+pub mod monitor;
+pub mod top;
 
 use crate::cli::MeasureArgs;
 use crate::measure::machine::{self, Machine, QUIET_SHARE_MAX};
@@ -45,7 +48,7 @@ pub fn measure(args: &MeasureArgs) -> Result<()> {
 }
 
 /// Does the user want no colours (<https://no-color.org>)?
-fn no_colour() -> bool {
+pub(crate) fn no_colour() -> bool {
     std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty())
 }
 

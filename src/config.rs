@@ -10,6 +10,7 @@ use crate::topology::split::SplitRule;
 use crate::units::Ns;
 use anyhow::{Context, Result};
 use scx_utils::libbpf_clap_opts::LibbpfOpts;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -121,6 +122,8 @@ pub struct Config {
     pub stats: Option<Duration>,
     /// Statistics and report as JSON lines.
     pub json: bool,
+    /// Where to serve metrics, if anywhere.
+    pub metrics: Option<SocketAddr>,
     /// Bytes of debug dump to keep; 0: the kernel's default.
     pub exit_dump_len: u32,
     /// Warnings; what is done (`info`); also libbpf's messages (`debug`); also the verifier's
@@ -160,8 +163,9 @@ impl Config {
             split: parse_split(cli.virt_llc.as_deref())?,
             partial: cli.partial,
             run_id: cli.run_id,
-            stats: cli.stats.map(parse_stats).transpose()?,
+            stats: cli.stats.map(|seconds| interval("--stats", seconds)).transpose()?,
             json: cli.json,
+            metrics: cli.metrics.as_deref().map(parse_metrics).transpose()?,
             exit_dump_len: cli.exit_dump_len,
             log: cli.log_level.unwrap_or(match cli.verbose {
                 0 => log::LevelFilter::Warn,
@@ -314,14 +318,28 @@ fn parse_split(text: Option<&str>) -> Result<SplitRule> {
     SplitRule::new(min, max).map_err(refuse)
 }
 
-/// A number of seconds between one millisecond and a day.
-fn parse_stats(seconds: f64) -> Result<Duration> {
+/// The value of `flag`, a number of seconds between one millisecond and a day.
+///
+/// # Errors
+/// [`Fault::Usage`] when it is another.
+pub fn interval(flag: &str, seconds: f64) -> Result<Duration> {
     if !(0.001..=MAX_STATS_S).contains(&seconds) {
         return Err(usage(format!(
-            "--stats {seconds}: expected a number of seconds from 0.001 to {MAX_STATS_S}"
+            "{flag} {seconds}: expected a number of seconds from 0.001 to {MAX_STATS_S}"
         )));
     }
     Ok(Duration::from_secs_f64(seconds))
+}
+
+/// `PORT`, of this machine alone, or `HOST:PORT` with the IP address of an interface.
+fn parse_metrics(text: &str) -> Result<SocketAddr> {
+    let port = text.parse().map(|port| SocketAddr::from((Ipv4Addr::LOCALHOST, port)));
+    port.or_else(|_| text.parse()).map_err(|_| {
+        usage(format!(
+            "--metrics {text}: expected a port, or an IP address and a port as in 127.0.0.1:9464 \
+             or [::1]:9464"
+        ))
+    })
 }
 
 #[cfg(test)]
@@ -366,6 +384,9 @@ mod tests {
         refused(&["--hysteresis", "node"], "expected LEVEL=OPEN");
         refused(&["--hysteresis", "node=1,2"], "close <= open");
         refused(&["--hysteresis", "llc=soon"], "\"soon\" is no time");
+        for address in ["", "host", "localhost:80", "65536", "127.0.0.1", "1.2.3.4.5:80", ":80"] {
+            refused(&["--metrics", address], &format!("--metrics {address}: expected a port"));
+        }
     }
 
     #[test]
@@ -391,6 +412,17 @@ mod tests {
         let log = |args: &[&str]| config(args).expect("a level").log;
         assert_eq!(log(&["-vv"]), log(&["--log-level", "debug"]));
         assert_eq!(log(&[]), log(&["--log-level", "warn"]));
+    }
+
+    #[test]
+    fn metrics_are_for_this_machine_alone_unless_an_address_is_given() {
+        let address = |text| config(&["--metrics", text]).expect("an address").metrics;
+        assert_eq!(config(&[]).expect("defaults").metrics, None);
+        for (text, expected) in
+            [("9464", "127.0.0.1:9464"), ("0.0.0.0:9464", "0.0.0.0:9464"), ("[::1]:80", "[::1]:80")]
+        {
+            assert_eq!(address(text).map(|address| address.to_string()), Some(expected.into()));
+        }
     }
 
     #[test]

@@ -40,6 +40,7 @@ mod host {
         pub safe fn toll_host_expect_turn(avg_run: u64, run: u64, slice: u64) -> u64;
         pub safe fn toll_host_expect_stay(avg_run: u64, run: u64) -> u64;
         pub safe fn toll_host_delay_bucket(ns: u64) -> u32;
+        pub safe fn toll_host_hist_slot(ns: u64) -> u32;
         pub safe fn toll_host_vtime(used: u64, weight: u64) -> u64;
         pub safe fn toll_host_weight_usable(weight: u64, sum: u64, nr_cpus: u32) -> u64;
         pub safe fn toll_host_own_wait(wait: u64, sum: u64, nr: u64, weight: u64) -> u64;
@@ -179,6 +180,11 @@ pub fn expect_stay(avg_run_ns: u64, run_ns: u64) -> u64 {
 /// `toll_delay_bucket()`: the bucket that counts a delay.
 pub fn delay_bucket(ns: u64) -> u32 {
     host::toll_host_delay_bucket(ns)
+}
+
+/// `toll_hist_slot()`: the slot of a histogram that counts a time.
+pub fn hist_slot(ns: u64) -> u32 {
+    host::toll_host_hist_slot(ns)
 }
 
 /// `toll_vtime()`: virtual time of run time.

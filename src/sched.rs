@@ -15,16 +15,20 @@ use crate::control::{change, run_dir};
 use crate::model::{PenaltyTable, capacity, file};
 use crate::policy::view::PolicyView;
 use crate::policy::{Policy, PolicyWriter};
-use crate::stats::{self, Counters, Delta, LlcSnapshot, Snapshot};
+use crate::stats::exported::TollStats;
+use crate::stats::overhead::Meter;
+use crate::stats::pairs::Pair;
+use crate::stats::{self, About, Counters, Delta, LlcSnapshot, Maps, Snapshot};
 use crate::topology::Topology;
 use crate::ui::text;
 use crate::units::{MAX_CPUS, Ns};
 use anyhow::{Result, anyhow};
 use hotplug::Followed;
 use learning::Learning;
-use libbpf_rs::skel::OpenSkel;
+use libbpf_rs::skel::{OpenSkel, Skel};
 use libbpf_rs::{Link, OpenObject, ProgramInput};
 use log::{info, warn};
+use outlets::Outlets;
 use scx_utils::{
     UserExitInfo, compat, scx_ops_attach, scx_ops_load, scx_ops_open, uei_exited, uei_report,
 };
@@ -37,6 +41,7 @@ use std::time::{Duration, Instant};
 mod ear;
 mod hotplug;
 mod learning;
+mod outlets;
 
 use ear::Ear;
 
@@ -56,8 +61,9 @@ pub fn run(config: &Config, stop: &AtomicBool) -> Result<()> {
     let control = Server::start(&run_dir())
         .inspect_err(|err| warn!("the policy cannot be changed while this runs: {err:#}"))
         .ok();
+    let outlets = Outlets::start(config)?;
     let mut audience = Audience::default();
-    let done = run_again(config, control.as_ref(), &mut audience, stop);
+    let done = run_again(config, control.as_ref(), &outlets, &mut audience, stop);
     audience.dismiss();
     done
 }
@@ -66,6 +72,7 @@ pub fn run(config: &Config, stop: &AtomicBool) -> Result<()> {
 fn run_again(
     config: &Config,
     control: Option<&Server>,
+    outlets: &Outlets,
     audience: &mut Audience,
     stop: &AtomicBool,
 ) -> Result<()> {
@@ -73,7 +80,7 @@ fn run_again(
     loop {
         let mut object = MaybeUninit::uninit();
         let mut sched = Scheduler::start(config, before, &mut object)?;
-        let ended = sched.watch(config, control, audience, stop);
+        let ended = sched.watch(config, (control, outlets), audience, stop);
         before = Some(sched.in_force()?);
         let exit = sched.finish(config, audience);
         let restart = exit?.should_restart() || ended? == Followed::NewShape;
@@ -131,7 +138,7 @@ fn log_table(policy: &Policy) {
 #[serde(tag = "what", rename_all = "snake_case")]
 enum JsonLine<'a> {
     Stats(&'a Delta),
-    Report { counters: &'a Counters, unanswered: i64, llcs: &'a [LlcSnapshot] },
+    Report { counters: &'a Counters, unanswered: i64, llcs: &'a [LlcSnapshot], pairs: &'a [Pair] },
 }
 
 /// The same with the number that the user knows this run by.
@@ -175,6 +182,8 @@ struct Scheduler<'obj> {
     learning: Learning,
     check: PolicyCheck,
     cpus: hotplug::Memory,
+    loaded_at: Instant,
+    meter: Meter,
     ear: Ear,
     skel: MainSkel<'obj>,
     link: Option<Link>,
@@ -226,6 +235,7 @@ impl<'obj> Scheduler<'obj> {
         open.maps.toll_llcs.set_max_entries(nr_llcs)?;
         open.maps.toll_masks.set_max_entries(nr_llcs + 1)?;
         open.maps.toll_gates.set_max_entries(nr_llcs * nr_llcs)?;
+        open.maps.toll_pairs.set_max_entries(nr_llcs * nr_llcs)?;
         let skel = scx_ops_load!(open, toll_ops, uei)?;
         write_machine(&skel, &topo)?;
         let check = config.check;
@@ -238,6 +248,8 @@ impl<'obj> Scheduler<'obj> {
             learning,
             check,
             cpus: hotplug::Memory::default(),
+            loaded_at: Instant::now(),
+            meter: Meter::new()?,
             ear,
             skel,
             link: None,
@@ -366,9 +378,11 @@ impl<'obj> Scheduler<'obj> {
         if self.link.is_some() {
             self.skel.progs.toll_read_waits.test_run(ProgramInput::default())?;
         }
-        let version = self.version()?;
+        let about = About { loaded_at: self.loaded_at, policy_version: self.version()? };
+        let overhead = self.meter.read(self.skel.object().progs())?;
         let maps = &self.skel.maps;
-        stats::read(&self.topo, &maps.toll_cpus, &maps.toll_llcs, version)
+        let maps = Maps { cpus: &maps.toll_cpus, llcs: &maps.toll_llcs, pairs: &maps.toll_pairs };
+        stats::read(&self.topo, &maps, about, overhead)
     }
 
     /// Print statistics and follow what comes and goes until a signal comes, the kernel ends the
@@ -376,7 +390,7 @@ impl<'obj> Scheduler<'obj> {
     fn watch(
         &mut self,
         config: &Config,
-        control: Option<&Server>,
+        (control, outlets): (Option<&Server>, &Outlets),
         audience: &mut Audience,
         stop: &AtomicBool,
     ) -> Result<Followed> {
@@ -393,6 +407,7 @@ impl<'obj> Scheduler<'obj> {
                 return Ok(Followed::NewShape);
             }
             self.learn()?;
+            outlets.serve(|| self.snapshot())?;
             let Some(every) = config.stats else { continue };
             if last.at.elapsed() < every {
                 continue;
@@ -402,7 +417,7 @@ impl<'obj> Scheduler<'obj> {
             if config.json {
                 print_json(&JsonLine::Stats(&delta), config.run_id);
             } else {
-                print_text(&text::stats_block(&delta), config.run_id);
+                print_text(&text::stats_block(&TollStats::from(&delta)), config.run_id);
             }
             last = now;
         }
@@ -423,6 +438,7 @@ impl<'obj> Scheduler<'obj> {
                 counters: &last.counters,
                 unanswered: last.counters.unanswered(),
                 llcs: &last.llcs,
+                pairs: &last.pairs,
             };
             print_json(&report, config.run_id);
         } else {

@@ -2,12 +2,14 @@
 //! Counters of the BPF half → [`Snapshot`], and what happened between two of them.
 
 use crate::bpf::types;
+use crate::model::decide::HIST_SLOTS;
 use crate::topology::{Level, Topology};
 use crate::units::{CpuId, LlcId};
 use anyhow::{Context, Result, bail};
 use libbpf_rs::{MapCore, MapFlags};
+use overhead::Overhead;
+use pairs::Pair;
 use serde::Serialize;
-use std::collections::BTreeMap;
 use std::time::Instant;
 
 /// Which callback asked for a move, as `enum toll_kind`; the last is not a question.
@@ -21,6 +23,13 @@ pub const NR_APPLIED: usize = 2;
 pub const NR_ASKING: usize = 3;
 
 pub mod delays;
+pub mod exported;
+pub mod feed;
+pub mod openmetrics;
+pub mod overhead;
+pub mod pairs;
+pub mod scrape;
+pub mod server;
 
 const NR_LEVELS: usize = Level::ALL.len();
 
@@ -75,6 +84,16 @@ pub struct Counters {
     pub wait_ns: u64,
     /// … over so many turns.
     pub waits: u64,
+    /// These turns by how long they waited; see [`crate::model::decide::hist_bound`].
+    pub wait_hist: [u64; HIST_SLOTS],
+    /// ΔL of the moves that were made because it exceeded P, summed, in ns; below 0 counts as 0.
+    pub gain_ns: u64,
+    /// P of these moves, likewise.
+    pub cost_ns: u64,
+    /// These moves by ΔL.
+    pub gain_hist: [u64; HIST_SLOTS],
+    /// These moves by P.
+    pub cost_hist: [u64; HIST_SLOTS],
     /// Running tasks that were made to yield to a waking one.
     pub preempts: u64,
     /// Tasks left to the CPU of a waker that was about to sleep.
@@ -95,17 +114,30 @@ pub struct Counters {
     pub landed: [[u64; NR_LEVELS]; KINDS.len()],
 }
 
+/// What is not counted.
+#[derive(Debug, Clone)]
+pub struct About {
+    /// When the scheduler was loaded, and all counts began.
+    pub loaded_at: Instant,
+    /// Version of the policy in force.
+    pub policy_version: u64,
+}
+
 /// The state of the scheduler at one instant.
 #[derive(Debug, Clone)]
 pub struct Snapshot {
     /// When it was taken.
     pub at: Instant,
-    /// Version of the policy in force.
-    pub policy_version: u64,
+    /// Whose state it is.
+    pub about: About,
     /// Sums over all CPUs since the start.
     pub counters: Counters,
     /// By LLC number.
     pub llcs: Vec<LlcSnapshot>,
+    /// What moved since the start, by LLC × LLC, row from and column to.
+    pub pairs: Vec<Pair>,
+    /// What scheduling itself took since the start.
+    pub overhead: Overhead,
 }
 
 /// What happened between two snapshots.
@@ -121,6 +153,10 @@ pub struct Delta {
     pub llcs: Vec<LlcSnapshot>,
     /// Share of each LLC's capacity that was used, 0 to 1.
     pub load: Vec<f64>,
+    /// What moved in between; pairs of LLCs between which nothing did are left out.
+    pub pairs: Vec<Pair>,
+    /// What scheduling itself took.
+    pub overhead: Overhead,
 }
 
 fn add(to: &mut [u64], from: &[u64]) {
@@ -144,6 +180,11 @@ impl Counters {
         self.pinned += cpu.nr_pinned;
         self.wait_ns += cpu.wait_ns;
         self.waits += cpu.nr_waits;
+        add(&mut self.wait_hist, &cpu.wait_hist);
+        self.gain_ns += cpu.gain_ns;
+        self.cost_ns += cpu.cost_ns;
+        add(&mut self.gain_hist, &cpu.gain_hist);
+        add(&mut self.cost_hist, &cpu.cost_hist);
         self.preempts += cpu.nr_preempts;
         self.handoffs += cpu.nr_handoffs;
         self.judged += cpu.nr_judged;
@@ -171,6 +212,11 @@ impl Counters {
         delta.pinned = delta.pinned.saturating_sub(before.pinned);
         delta.wait_ns = delta.wait_ns.saturating_sub(before.wait_ns);
         delta.waits = delta.waits.saturating_sub(before.waits);
+        sub(&mut delta.wait_hist, &before.wait_hist);
+        delta.gain_ns = delta.gain_ns.saturating_sub(before.gain_ns);
+        delta.cost_ns = delta.cost_ns.saturating_sub(before.cost_ns);
+        sub(&mut delta.gain_hist, &before.gain_hist);
+        sub(&mut delta.cost_hist, &before.cost_hist);
         delta.preempts = delta.preempts.saturating_sub(before.preempts);
         delta.handoffs = delta.handoffs.saturating_sub(before.handoffs);
         delta.judged = delta.judged.saturating_sub(before.judged);
@@ -202,19 +248,6 @@ impl Counters {
         self.verdicts[kind][level.index()][..NR_APPLIED].iter().sum()
     }
 
-    /// How often the decisions between LLCs ended with each verdict.
-    pub fn by_verdict(&self) -> BTreeMap<&'static str, u64> {
-        let mut sums = BTreeMap::new();
-        for kind in &self.verdicts {
-            for level in [Level::Llc, Level::Node] {
-                for (verdict, count) in VERDICTS.iter().zip(&kind[level.index()]) {
-                    *sums.entry(*verdict).or_insert(0) += count;
-                }
-            }
-        }
-        sums
-    }
-
     /// Share of the judged moves that paid; `None` before there is one.
     pub fn precision(&self) -> Option<f64> {
         (self.judged > 0).then(|| self.paid as f64 / self.judged as f64)
@@ -223,6 +256,20 @@ impl Counters {
     /// Mean time from enqueue to running, in ns.
     pub fn mean_wait_ns(&self) -> u64 {
         self.wait_ns.checked_div(self.waits).unwrap_or(0)
+    }
+}
+
+impl Snapshot {
+    /// What a snapshot would have been when the scheduler was loaded.
+    pub fn beginning(&self) -> Snapshot {
+        Snapshot {
+            at: self.about.loaded_at,
+            about: self.about.clone(),
+            counters: Counters::default(),
+            llcs: vec![LlcSnapshot::default(); self.llcs.len()],
+            pairs: Vec::new(),
+            overhead: Overhead::default(),
+        }
     }
 }
 
@@ -237,10 +284,12 @@ impl Delta {
         });
         Delta {
             seconds: elapsed.as_secs_f64(),
-            policy_version: after.policy_version,
+            policy_version: after.about.policy_version,
             counters: after.counters.since(&before.counters),
             llcs: after.llcs.clone(),
             load: load.collect(),
+            pairs: pairs::since(&after.pairs, &before.pairs),
+            overhead: after.overhead.since(&before.overhead),
         }
     }
 }
@@ -280,18 +329,29 @@ fn write_entry<T: plain::Plain>(map: &impl MapCore, key: u32, value: &T) -> Resu
     })
 }
 
+/// The maps that a snapshot is read from.
+pub struct Maps<'a, M> {
+    /// `toll_cpus`.
+    pub cpus: &'a M,
+    /// `toll_llcs`.
+    pub llcs: &'a M,
+    /// `toll_pairs`.
+    pub pairs: &'a M,
+}
+
 /// Take a snapshot, after the BPF half has been asked to bring the waits up to date. CPUs count on
 /// while they are read, so sums over CPUs can be off by what happened meanwhile; at rest they are
 /// exact.
 ///
 /// # Errors
 /// When a map cannot be read.
-pub fn read(
+pub fn read<M: MapCore>(
     topo: &Topology,
-    cpus: &impl MapCore,
-    llcs: &impl MapCore,
-    policy_version: u64,
+    maps: &Maps<M>,
+    about: About,
+    overhead: Overhead,
 ) -> Result<Snapshot> {
+    let Maps { cpus, llcs, pairs } = *maps;
     let mut counters = Counters::default();
     for cpu in &topo.cpus {
         let mut entry = CpuBytes::default();
@@ -304,7 +364,14 @@ pub fn read(
         read_entry(llcs, llc.id.0, &mut entry)?;
         snapshots.push(llc_snapshot(&entry.0));
     }
-    Ok(Snapshot { at: Instant::now(), policy_version, counters, llcs: snapshots })
+    Ok(Snapshot {
+        at: Instant::now(),
+        about,
+        counters,
+        llcs: snapshots,
+        pairs: pairs::read(pairs, topo.llcs.len())?,
+        overhead,
+    })
 }
 
 fn llc_snapshot(llc: &types::toll_llc) -> LlcSnapshot {

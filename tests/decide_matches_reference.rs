@@ -63,6 +63,11 @@ proptest! {
     }
 
     #[test]
+    fn hist_slot(ns in prop_oneof![any_u64(), 0..10_000_000u64]) {
+        prop_assert_eq!(ffi::hist_slot(ns), reference::hist_slot(ns));
+    }
+
+    #[test]
     fn turns(expect in any_u64(), slice in any_u64(), most in any_u32()) {
         prop_assert_eq!(ffi::turns(expect, slice, most), reference::turns(expect, slice, most));
     }

@@ -193,6 +193,11 @@ ensure_browser() {
     fi
 }
 
+# What the tests use besides: a terminal to be driven, and a reader of metrics.
+ensure_test_deps() {
+    ensure_packages tmux python3-prometheus-client
+}
+
 ensure_vm_deps() {
     ensure_packages qemu-system-x86 busybox-static cpio zstd xz-utils stress-ng bpftool
 }

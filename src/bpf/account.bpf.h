@@ -36,6 +36,8 @@ static __always_inline void land(struct toll_task *t, struct toll_cpu *me, s32 c
 	born(t, cpu);
 	if (t->ran_cpu != cpu)
 		count_landed(me, t->kind, level_of(t->ran_llc, llc));
+	if (t->ran_llc != llc)
+		count_pair(t->ran_llc, llc);
 	t->kind = TOLL_KIND_OTHER;
 	t->ran_cpu = cpu;
 	t->ran_llc = llc;

@@ -70,6 +70,7 @@ static __always_inline void note_move(struct toll_move *move, const struct ask *
 	move->penalty_ns = a->penalty_ns;
 	move->turns = a->turns;
 	move->verdict = verdict;
+	move->from = a->from;
 }
 
 #endif /* TOLL_ASK_BPF_H */

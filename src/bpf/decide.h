@@ -21,6 +21,7 @@
  *   verdict             toll_worth()      dL > P, or what --migrate puts in its place
  *   hysteresis          toll_gate_pass()  two thresholds and a hold time
  *   delays              toll_delay_bucket()  where a histogram counts a time
+ *   histograms          toll_hist_slot()  likewise, one slot to the power of two
  *   virtual time        toll_vtime(), toll_weight_usable()
  *   turn                toll_turn()       shorter when many wait
  *   groups              toll_group_part(), toll_mend(), toll_refilled()
@@ -303,6 +304,34 @@ TOLL_FN u32 toll_delay_bucket(u64 ns)
 	if (top >> octave >> 1 >= 8)
 		octave += 1;
 	return octave * 8 + (top >> octave) - 8;
+}
+
+/*
+ * The slot of a histogram that counts a time of @ns: slot 0 those below 1024 ns, each
+ * further one those below twice as much; the last has no bound.
+ */
+TOLL_FN u32 toll_hist_slot(u64 ns)
+{
+	u32 left = (u32)(toll_clamp_ns(ns) >> 10), slot = 0;
+
+	/* The number of bits of what is left, by halves. */
+	if (left >> 16) {
+		slot = 16;
+		left >>= 16;
+	}
+	if (left >> 8) {
+		slot += 8;
+		left >>= 8;
+	}
+	if (left >> 4) {
+		slot += 4;
+		left >>= 4;
+	}
+	if (left >> 2) {
+		slot += 2;
+		left >>= 2;
+	}
+	return slot + (left > 1 ? 2 : left);
 }
 
 /*

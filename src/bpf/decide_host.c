@@ -108,6 +108,11 @@ u32 toll_host_delay_bucket(u64 ns)
 	return toll_delay_bucket(ns);
 }
 
+u32 toll_host_hist_slot(u64 ns)
+{
+	return toll_hist_slot(ns);
+}
+
 u64 toll_host_vtime(u64 used_ns, u64 weight_q10)
 {
 	return toll_vtime(used_ns, weight_q10);

@@ -41,6 +41,7 @@ enum toll_limits {
 	TOLL_LEVEL_SLOTS = 4,
 	TOLL_VERDICT_SLOTS = 8,
 	TOLL_DELAY_BUCKETS = 128,	/* of a histogram of delays; see toll_delay_bucket() */
+	TOLL_HIST_SLOTS = 32,	/* of a histogram of times; see toll_hist_slot() */
 	TOLL_COMM_LEN = 16,	/* of a task's name, its ending 0 included */
 	TOLL_RING_BYTES = 4 << 20,	/* records on their way to user space; a power of two */
 };
@@ -166,6 +167,14 @@ struct toll_gate {
 	u64 seen_at;	/* L  when it was last seen above the close threshold */
 };
 
+/* What moved from one LLC to another. Moves are few: an atomic each is cheap. */
+struct toll_pair {
+	u64 nr_moves;	/* L  tasks that landed, whatever moved them */
+	u64 nr_judged;	/* L  ... of them those that were moved because dL > P */
+	s64 gain_ns;	/* L  dL of these, summed */
+	s64 penalty_ns;	/* L  P of these, summed */
+};
+
 /* Who lives in an LLC or on a node; see home.bpf.h. A cache line each. */
 struct toll_home {
 	u64 now_ns;	/* L  CPU time wanted by its tasks in the present span */
@@ -204,7 +213,12 @@ struct toll_cpu {
 	u64 landed[TOLL_KIND_SLOTS][TOLL_LEVEL_SLOTS];	/* C  really ran elsewhere */
 	u64 nr_preempts;	/* C  running tasks that were made to yield to a waking one */
 	u64 nr_handoffs;	/* C  tasks left to the CPU of a waker about to sleep */
-	u64 pad[3];
+	u64 wait_hist[TOLL_HIST_SLOTS];	/* C  the turns of nr_waits by how long they waited */
+	u64 gain_hist[TOLL_HIST_SLOTS];	/* C  moves because dL > P, by dL */
+	u64 cost_hist[TOLL_HIST_SLOTS];	/* C  ... by P; what is below 0 counts as 0 */
+	u64 gain_ns;		/* C  sum of what gain_hist counts */
+	u64 cost_ns;		/* C  sum of what cost_hist counts */
+	u64 pad[1];
 };
 
 /* Times from a wakeup to running, counted by toll_delay_bucket(). */
@@ -248,6 +262,8 @@ struct toll_move {
 	s64 penalty_ns;		/* T  P */
 	u32 turns;		/* T  that the gain counts */
 	u32 verdict;		/* T  TOLL_APPLIED or TOLL_APPLIED_AGED */
+	u32 from;		/* T  LLC where it was */
+	u32 pad;
 };
 
 /* Per-task state. */
@@ -450,6 +466,7 @@ _Static_assert(sizeof(struct toll_group) % 64 == 0, "pad struct toll_group to ca
 _Static_assert(sizeof(struct toll_llc) % 64 == 0, "pad struct toll_llc to cache lines");
 /* Both compilers must agree on what goes through the maps. */
 _Static_assert(sizeof(struct toll_warm) == 24 && sizeof(struct toll_gate) == 16, "no hidden padding");
+_Static_assert(sizeof(struct toll_pair) == 32, "no hidden padding");
 _Static_assert(sizeof(struct toll_hysteresis) == 24, "no hidden padding");
 _Static_assert(sizeof(struct toll_who) == 32 && sizeof(struct toll_slice) == 64 &&
 	       sizeof(struct toll_outcome) == 104 && sizeof(struct toll_decision) == 288,

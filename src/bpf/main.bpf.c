@@ -225,8 +225,7 @@ void BPF_STRUCT_OPS(toll_running, struct task_struct *p)
 	idle_set(on, 0);
 	on->looked_again = 0;
 	if (t->enqueued_at) {
-		on->wait_ns += time_delta(now, t->enqueued_at);
-		on->nr_waits++;
+		count_wait(on, time_delta(now, t->enqueued_at));
 		t->enqueued_at = 0;
 	}
 	vtime_to_queue(p, t, llc_id, pol);

@@ -324,6 +324,9 @@ static __always_inline void judge_move(struct task_struct *p, struct toll_task *
 		       move->penalty_ns;
 		on->nr_judged++;
 		on->nr_paid += paid;
+		count_judged(on, move->from, cpu_llc(cpu),
+			     toll_gain(move->wait_from_ns, move->wait_to_ns, move->turns),
+			     move->penalty_ns);
 	}
 	if (move->seq && is_wanted(TOLL_WANTS_DECISIONS))
 		record_outcome(p, move, now, cpu, paid);

@@ -81,6 +81,14 @@ struct {
 	__type(value, struct toll_gate);
 } toll_gates SEC(".maps");
 
+/* The same shape as toll_gates: what moved. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, u32);
+	__type(value, struct toll_pair);
+} toll_pairs SEC(".maps");
+
 /* The LLCs' homes, then the nodes'. */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
@@ -226,6 +234,13 @@ static __always_inline struct toll_gate *gate_of(u32 from, u32 to)
 	u32 key = from * toll_nr_llcs + to;
 
 	return bpf_map_lookup_elem(&toll_gates, &key);
+}
+
+static __always_inline struct toll_pair *pair_of(u32 from, u32 to)
+{
+	u32 key = from * toll_nr_llcs + to;
+
+	return bpf_map_lookup_elem(&toll_pairs, &key);
 }
 
 /* The online CPUs of @llc (of all for toll_nr_llcs), NULL before init has made them. Valid under RCU. */

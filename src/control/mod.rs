@@ -62,5 +62,14 @@ pub fn run_dir() -> PathBuf {
     }
 }
 
+/// Where statistics are served: where the sched_ext family's tools look, or in the directory that
+/// the environment names.
+pub fn stats_socket() -> PathBuf {
+    match std::env::var_os(RUN_DIR_VARIABLE) {
+        Some(dir) if !dir.is_empty() => PathBuf::from(dir).join("stats.sock"),
+        _ => "/var/run/scx/root/stats".into(),
+    }
+}
+
 /// The socket's name in its directory.
 pub const SOCKET: &str = "control.sock";

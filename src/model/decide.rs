@@ -25,6 +25,7 @@
 //! | verdict | ΔL > P, or what replaces it | [`worth`] |
 //! | hysteresis | two thresholds and a hold time | [`Gate`] |
 //! | delays | eight buckets to the octave | [`delay_bucket`] |
+//! | histograms | 1024 ns, and doubled from slot to slot | [`hist_slot`] |
 //! | virtual time | run time / weight, of which no more counts than one CPU | [`vtime`], [`weight_usable`] |
 //! | own wait | W × mean weight / own weight | [`own_wait`] |
 //! | turn | four slices over those who want a CPU, within bounds | [`turn`] |
@@ -224,6 +225,20 @@ impl Gate {
 pub fn delay_bucket(ns: u64) -> u32 {
     let begins = |bucket: u32| (64 << (bucket / 8)) + u64::from(bucket % 8) * (8 << (bucket / 8));
     (1..128).take_while(|&bucket| begins(bucket) <= ns).last().unwrap_or(0)
+}
+
+/// Slots of a histogram of times.
+pub const HIST_SLOTS: usize = 32;
+
+/// The time, in ns, below which the times of a slot lie; the last slot has no bound.
+pub fn hist_bound(slot: usize) -> Option<u64> {
+    (slot < HIST_SLOTS - 1).then(|| 1024 << slot)
+}
+
+/// The slot of a histogram that counts a time: the first whose bound lies above it.
+pub fn hist_slot(ns: u64) -> u32 {
+    let slot = (0..HIST_SLOTS).find(|&slot| hist_bound(slot).is_none_or(|bound| ns < bound));
+    slot.unwrap_or(HIST_SLOTS - 1) as u32
 }
 
 /// Running average over bursts, in ns: a quarter for the newest.

@@ -6,3 +6,4 @@ pub mod explain;
 pub mod heat;
 pub mod policy;
 pub mod text;
+pub mod top;

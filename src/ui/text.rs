@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! Plain text: the block of statistics and the exit report.
 
-use crate::stats::{Counters, Delta, KINDS, LlcSnapshot, NR_APPLIED, NR_ASKING, VERDICTS};
+use crate::stats::exported::{self, LlcStats, MoveStats, TollStats};
+use crate::stats::{Counters, KINDS, LlcSnapshot, NR_APPLIED, NR_ASKING, VERDICTS};
 use crate::topology::Level;
+use std::collections::BTreeMap;
 use std::fmt::Write;
 
 /// A length of time with three significant digits: `850 ns`, `12.3 µs`, `4.05 ms`.
@@ -24,12 +26,12 @@ pub fn time(ns: u64) -> String {
     format!("{value:.digits$} {unit}")
 }
 
-fn llc_line(out: &mut String, index: usize, llc: &LlcSnapshot, load: f64) {
+fn llc_line(out: &mut String, index: u32, llc: &LlcStats) {
     let _ = writeln!(
         out,
         "  llc{index:<3} node{:<2} load {:>3.0} %  wait {:>8}  queue {:>3} ({:>8})  running {:>2}  idle {:>2} of {}",
         llc.node,
-        load * 100.0,
+        llc.load_pct,
         time(llc.wait_ns),
         llc.queued,
         time(llc.queued_ns),
@@ -40,69 +42,73 @@ fn llc_line(out: &mut String, index: usize, llc: &LlcSnapshot, load: f64) {
 }
 
 /// Moves that really happened, kind by level, with what was decided beside it.
-fn moves_table(out: &mut String, counters: &Counters) {
+fn moves_table(out: &mut String, moves: &BTreeMap<String, MoveStats>) {
     let _ = writeln!(out, "  moves   within llc   between llcs   between nodes");
-    for (kind, name) in KINDS.iter().enumerate() {
+    for name in KINDS {
         let _ = write!(out, "  {name:<7}");
-        for (level, width) in Level::ALL.iter().zip([11, 15, 16]) {
-            let _ = write!(out, "{:>width$}", counters.landed[kind][level.index()]);
+        let landed = moves.get(name).copied().unwrap_or_default();
+        for (count, width) in landed.levels().into_iter().zip([11, 15, 16]) {
+            let _ = write!(out, "{count:>width$}");
         }
         out.push('\n');
     }
 }
 
 /// Why nothing moved between LLCs, most frequent first.
-fn refusals(counters: &Counters) -> String {
-    let sums = counters.by_verdict();
-    let mut refused: Vec<_> = VERDICTS[NR_APPLIED..].iter().map(|v| (sums[v], *v)).collect();
-    refused.sort_by_key(|(count, _)| std::cmp::Reverse(*count));
-    let asked: u64 = sums.values().sum();
-    let applied: u64 = VERDICTS[..NR_APPLIED].iter().map(|v| sums[v]).sum();
-    let mut line = format!("asked {asked}, applied {applied}");
-    if sums["applied_aged"] > 0 {
-        let _ = write!(line, " ({} for age)", sums["applied_aged"]);
+fn refusals(sums: &[u64; VERDICTS.len()]) -> String {
+    let asked: u64 = sums.iter().sum();
+    let mut line = format!("asked {asked}, applied {}", exported::applied(sums));
+    let aged = sums[NR_APPLIED - 1];
+    if aged > 0 {
+        let _ = write!(line, " ({aged} for age)");
     }
     line.push_str("; refused:");
-    for (count, verdict) in refused {
-        let _ = write!(line, " {} {count}", verdict.replace('_', " "));
+    for (verdict, count) in refused(sums) {
+        let _ = write!(line, " {verdict} {count}");
     }
     line
 }
 
+/// The refusals among counts by verdict, most frequent first, in words.
+pub fn refused(sums: &[u64; VERDICTS.len()]) -> Vec<(String, u64)> {
+    let named = VERDICTS.iter().map(|verdict| verdict.replace('_', " ")).zip(*sums);
+    let mut refused: Vec<_> = named.skip(NR_APPLIED).collect();
+    refused.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
+    refused
+}
+
 /// How many of the moves paid, by the wait that followed.
-fn precision(counters: &Counters) -> String {
-    match counters.precision() {
-        Some(share) => {
-            format!("{:.0} % of {} moves for a gain paid", share * 100.0, counters.judged)
+fn precision(judged: u64, paid: u64) -> String {
+    match judged {
+        0 => "no move for a gain was judged".into(),
+        _ => {
+            let share = paid as f64 / judged as f64;
+            format!("{:.0} % of {judged} moves for a gain paid", share * 100.0)
         }
-        None => "no move for a gain was judged".into(),
     }
 }
 
-/// One block of `--stats`.
-pub fn stats_block(delta: &Delta) -> String {
-    let counters = &delta.counters;
-    let per_second = |count: u64| count as f64 / delta.seconds.max(1e-9);
-    let cpus: u32 = delta.llcs.iter().map(|llc| llc.cpus).sum();
-    let used: f64 =
-        delta.llcs.iter().zip(&delta.load).map(|(llc, load)| load * f64::from(llc.cpus)).sum();
+/// One block of `--stats` and `--monitor`.
+pub fn stats_block(stats: &TollStats) -> String {
     let mut out = String::new();
     let _ = writeln!(
         out,
-        "scx_toll  {cpus} CPUs {} LLCs  load {:.0} %  {:.0} wakeups/s  {:.0} turns/s  mean wait {}  {} kicks  policy {}",
-        delta.llcs.len(),
-        used / f64::from(cpus.max(1)) * 100.0,
-        per_second(counters.wakes),
-        per_second(counters.waits),
-        time(counters.mean_wait_ns()),
-        counters.kicks,
-        delta.policy_version,
+        "scx_toll  {} CPUs {} LLCs  load {:.0} %  {:.0} wakeups/s  {:.0} turns/s  mean wait {}  {} kicks  policy {}",
+        stats.cpus,
+        stats.llcs.len(),
+        stats.load_pct,
+        stats.per_second(stats.wakes),
+        stats.per_second(stats.turns),
+        time(stats.mean_wait_ns()),
+        stats.kicks,
+        stats.policy_version,
     );
-    for (index, (llc, load)) in delta.llcs.iter().zip(&delta.load).enumerate() {
-        llc_line(&mut out, index, llc, *load);
+    for (index, llc) in &stats.llcs {
+        llc_line(&mut out, *index, llc);
     }
-    moves_table(&mut out, counters);
-    let _ = writeln!(out, "  {}; {}", refusals(counters), precision(counters));
+    moves_table(&mut out, &stats.moves);
+    let precision = precision(stats.judged, stats.paid);
+    let _ = writeln!(out, "  {}; {precision}", refusals(&stats.by_verdict()));
     out
 }
 
@@ -125,8 +131,8 @@ pub fn exit_report(counters: &Counters, llcs: &[LlcSnapshot]) -> String {
         "  {} births with no idle CPU at home, {} of them in another LLC",
         counters.births, counters.births_away
     );
-    moves_table(&mut out, counters);
-    let _ = writeln!(out, "  {}", precision(counters));
+    moves_table(&mut out, &exported::moves(counters));
+    let _ = writeln!(out, "  {}", precision(counters.judged, counters.paid));
     let _ = writeln!(out, "  decisions  {:<14}{:>10}  how they ended", "level", "asked");
     for (kind, name) in KINDS.iter().enumerate().take(NR_ASKING) {
         for level in Level::ALL {
@@ -174,10 +180,7 @@ mod tests {
 
     #[test]
     fn refusals_name_every_reason_and_balance() {
-        let mut counters = Counters::default();
-        counters.asked[2][1] = 4;
-        counters.verdicts[2][1] = [1, 0, 2, 0, 0, 0, 1];
-        let line = refusals(&counters);
+        let line = refusals(&[1, 0, 2, 0, 0, 0, 1]);
         assert!(line.starts_with("asked 4, applied 1; refused: not worth 2 raced 1"), "{line}");
     }
 }

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! Every flag changes something, and here is what. `--migrate` and `--penalty`
 //! have their test in `moves_follow_the_price`, `--exit-dump-len` in
-//! `an_error_exit_gives_the_machine_back`; nonsense is tested in `config`.
+//! `an_error_exit_gives_the_machine_back`, `--metrics` in `counters_agree_with_the_tracepoint`,
+//! `--monitor`, `--once` and `--help-stats` in `tests/statistics_are_served.rs`; nonsense is tested
+//! in `config`.
 
 use crate::vm::Vm;
 

@@ -5,6 +5,8 @@
 
 #[path = "../measured_tables/mod.rs"]
 mod measured_tables;
+#[path = "../openmetrics_reader/mod.rs"]
+mod openmetrics_reader;
 mod vm;
 
 mod a_class_of_cores_is_changed_once;

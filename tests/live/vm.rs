@@ -130,6 +130,11 @@ impl Ran {
 const CPUS_PER_LLC: u32 = 2;
 const LLCS_PER_NODE: u32 = 2;
 
+/// The LLC of a CPU of that machine.
+pub fn llc_of(cpu: u32) -> u32 {
+    cpu / CPUS_PER_LLC
+}
+
 /// Moves that the kernel recorded, by how far they went.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub struct Moves {
@@ -148,11 +153,10 @@ impl Moves {
     }
 
     fn add(&mut self, from: u32, to: u32, count: u64) {
-        let llc = |cpu: u32| cpu / CPUS_PER_LLC;
-        let node = |cpu: u32| llc(cpu) / LLCS_PER_NODE;
+        let node = |cpu: u32| llc_of(cpu) / LLCS_PER_NODE;
         if node(from) != node(to) {
             self.node += count;
-        } else if llc(from) != llc(to) {
+        } else if llc_of(from) != llc_of(to) {
             self.llc += count;
         } else {
             self.core += count;
