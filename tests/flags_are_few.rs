@@ -10,9 +10,21 @@ use std::collections::BTreeSet;
 
 /// Most flags of our own.
 const OWN_MAX: usize = 20;
-/// What every scheduler of the family has.
-const FAMILY: [&str; 7] =
-    ["stats", "monitor", "help-stats", "exit-dump-len", "verbose", "version", "help"];
+/// What schedulers of the family have, by the same names.
+const FAMILY: [&str; 12] = [
+    "stats",
+    "monitor",
+    "help-stats",
+    "exit-dump-len",
+    "verbose",
+    "version",
+    "help",
+    "log-level",
+    "run-id",
+    "partial",
+    "slice-us",
+    "virt-llc",
+];
 
 fn flags(command: &clap::Command, found: &mut BTreeSet<String>) {
     for arg in command.get_arguments().filter(|arg| !arg.is_positional()) {

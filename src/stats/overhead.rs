@@ -71,6 +71,10 @@ fn run_time(program: BorrowedFd) -> Result<(u64, u64)> {
     let done = unsafe {
         libbpf_sys::bpf_prog_get_info_by_fd(program.as_raw_fd(), &raw mut info, &raw mut size)
     };
+    // A program that this kernel has no use for is not loaded, and has no descriptor.
+    if done == -libc::EBADFD {
+        return Ok((0, 0));
+    }
     if done != 0 {
         let err = std::io::Error::from_raw_os_error(-done);
         return Err(err).context("the kernel does not tell about our BPF programs");

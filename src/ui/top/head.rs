@@ -114,8 +114,8 @@ pub fn keys(app: &App) -> Line<'static> {
 /// A rate in at most five characters.
 pub fn short(value: f64) -> String {
     match value {
-        value if value >= 1e6 => format!("{:.1}M", value / 1e6),
-        value if value >= 1e5 => format!("{:.0}k", value / 1e3),
+        value if value >= 999_500.0 => format!("{:.1}M", value / 1e6),
+        value if value >= 99_950.0 => format!("{:.0}k", value / 1e3),
         value if value >= 1e4 => format!("{:.1}k", value / 1e3),
         value if value >= 10.0 || value == 0.0 => format!("{value:.0}"),
         value => format!("{value:.1}"),
