@@ -42,6 +42,29 @@ pub struct Cli {
     #[arg(short, long, value_name = "US", default_value_t = 20_000)]
     pub slice_us: u64,
 
+    /// How long an imbalance must last before a move across a level (core, llc or node) is made:
+    /// it begins to count when the gain exceeds OPEN, is forgotten below CLOSE, and has to last
+    /// for HOLD, all in microseconds; once for each level
+    ///
+    /// Defaults: core=0,0,0 (also between parts of one cache), llc=0,0,0 (the penalty is threshold
+    /// enough) and node=2000,500,4000.
+    #[arg(long, value_name = "LEVEL=OPEN[,CLOSE[,HOLD]]")]
+    pub hysteresis: Vec<String>,
+
+    /// Split each last-level cache into virtual ones of MIN to MAX cores, 2-8 without a value;
+    /// moves between parts of one cache cost what moves between its cores cost. Without the flag
+    /// only caches of more than 32 cores are split; 1-1024 splits none by size
+    #[arg(long, value_name = "MIN-MAX", num_args = 0..=1, require_equals = true, default_missing_value = "2-8")]
+    pub virt_llc: Option<String>,
+
+    /// Schedule only tasks whose policy is SCHED_EXT; all others stay with the kernel's default
+    #[arg(long)]
+    pub partial: bool,
+
+    /// A number to know this run by: it stands in the log, the statistics and the report
+    #[arg(long, value_name = "N")]
+    pub run_id: Option<u64>,
+
     /// Print a block of statistics every so many seconds
     #[arg(long, value_name = "SECONDS")]
     pub stats: Option<f64>,
@@ -75,6 +98,10 @@ pub struct Cli {
     /// times also what the verifier had to do for each program
     #[arg(short, long, action = clap::ArgAction::Count)]
     pub verbose: u8,
+
+    /// How much to log: error, warn, info, debug or trace [default: warn]
+    #[arg(long, value_name = "LEVEL", conflicts_with = "verbose")]
+    pub log_level: Option<log::LevelFilter>,
 
     /// Print the version and exit
     #[arg(short = 'V', long)]
@@ -211,7 +238,8 @@ pub struct MeasureArgs {
 #[derive(Debug, Clone, Args)]
 pub struct SetArgs {
     /// What to change: penalty=FILE|default, slice_us=US, migrate=toll|always|never|fixed:US,
-    /// learn=on|off, hysteresis_us.llc=OPEN[,CLOSE[,HOLD]], hysteresis_us.node=OPEN[,CLOSE[,HOLD]]; the
+    /// learn=on|off, hysteresis_us.core=OPEN[,CLOSE[,HOLD]], and so hysteresis_us.llc and
+    /// hysteresis_us.node; the
     /// scheduler's process reads FILE
     #[arg(value_name = "KEY=VALUE", required = true)]
     pub assignments: Vec<String>,

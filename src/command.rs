@@ -84,22 +84,27 @@ fn measure_with_progress(topo: &Topology, options: Options) -> Table {
     table
 }
 
-/// The costs for `--penalty measure`. Says on standard error where they come from.
-pub fn measured_penalty(topo: &Topology) -> PenaltyTable {
-    let (table, words) = measured_penalty_in(store::state_dir(), topo);
+/// The costs for `--penalty measure`, measured on the machine `topo` and used on `scheduled`, the
+/// same with virtual LLCs. Says on standard error where they come from.
+pub fn measured_penalty(topo: &Topology, scheduled: &Topology) -> PenaltyTable {
+    let (table, words) = measured_penalty_in(store::state_dir(), topo, scheduled);
     eprintln!("scx_toll: costs of moves: {words}");
     table
 }
 
 /// The costs from the table of this machine in the state directory `dir`; else measured now, if
 /// the machine is quiet enough, and stored there; else the built-in ones. And in words, which.
-pub fn measured_penalty_in(dir: Result<PathBuf>, topo: &Topology) -> (PenaltyTable, String) {
+pub fn measured_penalty_in(
+    dir: Result<PathBuf>,
+    topo: &Topology,
+    scheduled: &Topology,
+) -> (PenaltyTable, String) {
     let stored = dir.as_ref().map_err(|err| format!(" ({err:#})")).and_then(|dir| {
         store::read(dir, &Machine::here(topo)).map_err(|err| format!(" ({err:#})"))
     });
     let refused = match stored {
         Ok(Some(table)) => {
-            return (from_measured(&table, topo), format!("as measured on {}", table.date));
+            return (from_measured(&table, scheduled), format!("as measured on {}", table.date));
         }
         Ok(None) => String::new(),
         Err(sentence) => sentence,
@@ -119,7 +124,7 @@ pub fn measured_penalty_in(dir: Result<PathBuf>, topo: &Topology) -> (PenaltyTab
         .and_then(|dir| store::write(&store::path(&dir, &table.machine), &table.to_toml()?))
         .map_or_else(|err| format!(", not kept: {err:#}"), |()| String::new());
     let words = format!("measured just now in {} ms{kept}{refused}", table.wall_ms);
-    (from_measured(&table, topo), words)
+    (from_measured(&table, scheduled), words)
 }
 
 /// Why this is no moment to measure unasked.

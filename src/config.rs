@@ -3,7 +3,10 @@
 
 use crate::cli::Cli;
 use crate::fault::Fault;
+use crate::model::Hysteresis;
 use crate::model::decide::Migrate;
+use crate::topology::Level;
+use crate::topology::split::SplitRule;
 use crate::units::Ns;
 use anyhow::{Context, Result};
 use scx_utils::libbpf_clap_opts::LibbpfOpts;
@@ -13,6 +16,8 @@ use std::time::Duration;
 
 /// Shortest and longest turn that `--slice-us` accepts.
 const SLICE_US: std::ops::RangeInclusive<u64> = 100..=1_000_000;
+/// Largest threshold or hold time of a gate, in microseconds.
+const HYSTERESIS_US_MAX: f64 = 60e6;
 /// Longest interval between two blocks of statistics, in seconds.
 const MAX_STATS_S: f64 = 86_400.0;
 
@@ -105,6 +110,14 @@ pub struct Config {
     pub fixed: Ns,
     /// Length of one turn.
     pub slice: Ns,
+    /// The gate of each level, by [`Level`].
+    pub hysteresis: [Hysteresis; 3],
+    /// Into how many virtual LLCs an LLC is split.
+    pub split: SplitRule,
+    /// Only tasks of policy SCHED_EXT.
+    pub partial: bool,
+    /// A number that the user knows this run by.
+    pub run_id: Option<u64>,
     /// Interval between blocks of statistics, if any are wanted.
     pub stats: Option<Duration>,
     /// Statistics and report as JSON lines.
@@ -113,8 +126,9 @@ pub struct Config {
     pub metrics: Option<SocketAddr>,
     /// Bytes of debug dump to keep; 0: the kernel's default.
     pub exit_dump_len: u32,
-    /// 0: warnings; 1: what is done; 2: also libbpf's messages; 3: also the verifier's figures.
-    pub verbose: u8,
+    /// Warnings; what is done (`info`); also libbpf's messages (`debug`); also the verifier's
+    /// figures (`trace`).
+    pub log: log::LevelFilter,
     /// Options handed through to libbpf.
     pub libbpf: LibbpfOpts,
     /// What of the policy's integrity is checked; a test's business.
@@ -145,11 +159,20 @@ impl Config {
             migrate,
             fixed,
             slice,
+            hysteresis: parse_hysteresis(&cli.hysteresis)?,
+            split: parse_split(cli.virt_llc.as_deref())?,
+            partial: cli.partial,
+            run_id: cli.run_id,
             stats: cli.stats.map(|seconds| interval("--stats", seconds)).transpose()?,
             json: cli.json,
             metrics: cli.metrics.as_deref().map(parse_metrics).transpose()?,
             exit_dump_len: cli.exit_dump_len,
-            verbose: cli.verbose,
+            log: cli.log_level.unwrap_or(match cli.verbose {
+                0 => log::LevelFilter::Warn,
+                1 => log::LevelFilter::Info,
+                2 => log::LevelFilter::Debug,
+                _ => log::LevelFilter::Trace,
+            }),
             libbpf: cli.libbpf,
             check: PolicyCheck::from_env()?,
             learn_test: LearnTest::from_env()?,
@@ -163,18 +186,13 @@ impl Config {
     /// When a logger is set already.
     pub fn init_log(&self) -> Result<()> {
         use simplelog::{ColorChoice, ConfigBuilder, LevelFilter, TermLogger, TerminalMode};
-        let level = match self.verbose {
-            0 => LevelFilter::Warn,
-            1 => LevelFilter::Info,
-            _ => LevelFilter::Debug,
-        };
         let format = ConfigBuilder::new()
             .set_time_level(LevelFilter::Off)
             .set_thread_level(LevelFilter::Off)
             .set_target_level(LevelFilter::Off)
             .set_location_level(LevelFilter::Off)
             .build();
-        TermLogger::init(level, format, TerminalMode::Stderr, ColorChoice::Auto)
+        TermLogger::init(self.log, format, TerminalMode::Stderr, ColorChoice::Auto)
             .context("the log cannot be set up")?;
         libbpf_rs::set_print(Some((libbpf_rs::PrintLevel::Debug, log_libbpf)));
         Ok(())
@@ -242,6 +260,64 @@ pub fn slice_value(us: u64) -> Result<Ns, String> {
     Ok(Ns::from_us(us))
 }
 
+/// The thresholds and the hold time of a gate, `OPEN[,CLOSE[,HOLD]]` in microseconds; `None` for
+/// what is left as it is.
+///
+/// # Errors
+/// As [`migrate_value`].
+pub fn gate_value(text: &str) -> Result<[Option<Ns>; 3], String> {
+    let mut gate = [None; 3];
+    let numbers: Vec<&str> = text.split(',').collect();
+    if numbers.len() > gate.len() {
+        return Err("expected OPEN[,CLOSE[,HOLD]] in microseconds".into());
+    }
+    for (to, text) in gate.iter_mut().zip(numbers) {
+        let us: Option<f64> = text.parse().ok();
+        let us = us.filter(|us| (0.0..=HYSTERESIS_US_MAX).contains(us)).ok_or_else(|| {
+            let shown: String = text.chars().take(20).collect();
+            format!(
+                "{shown:?} is no time, expected OPEN[,CLOSE[,HOLD]], each microseconds from 0 to \
+                 {HYSTERESIS_US_MAX}"
+            )
+        })?;
+        *to = Some(Ns::try_from_us(us).map_err(|why| format!("{us} {why}"))?);
+    }
+    Ok(gate)
+}
+
+/// The gates by level, the defaults where nothing is given.
+fn parse_hysteresis(given: &[String]) -> Result<[Hysteresis; 3]> {
+    let mut gates = Hysteresis::defaults();
+    for text in given {
+        let refuse = |why: String| usage(format!("--hysteresis {text}: {why}"));
+        let (name, value) = text
+            .split_once('=')
+            .ok_or_else(|| refuse("expected LEVEL=OPEN[,CLOSE[,HOLD]]".into()))?;
+        let level = Level::ALL.into_iter().find(|level| level.name() == name);
+        let level = level.ok_or_else(|| refuse("the level is core, llc or node".into()))?;
+        let gate = &mut gates[level.index()];
+        let [open, close, hold] = gate_value(value).map_err(refuse)?;
+        let open = open.unwrap_or(gate.open);
+        // A threshold that was not named follows the one that was.
+        let close = close.unwrap_or(gate.close.min(open));
+        *gate = Hysteresis::new(open, close, hold.unwrap_or(gate.hold))
+            .map_err(|why| refuse(format!("{why:#}")))?;
+    }
+    Ok(gates)
+}
+
+/// How LLCs are split, `MIN-MAX` cores.
+fn parse_split(text: Option<&str>) -> Result<SplitRule> {
+    let Some(text) = text else { return Ok(SplitRule::default()) };
+    let refuse = |why: String| usage(format!("--virt-llc={text}: {why}"));
+    let numbers = text
+        .split_once('-')
+        .and_then(|(min, max)| Some((min.parse::<usize>().ok()?, max.parse::<usize>().ok()?)));
+    let (min, max) =
+        numbers.ok_or_else(|| refuse("expected MIN-MAX, two numbers of cores".into()))?;
+    SplitRule::new(min, max).map_err(refuse)
+}
+
 /// The value of `flag`, a number of seconds between one millisecond and a day.
 ///
 /// # Errors
@@ -301,9 +377,41 @@ mod tests {
         refused(&["--slice-us", "5"], "from 100 to 1000000");
         refused(&["--stats", "0"], "--stats 0");
         refused(&["--stats", "NaN"], "--stats NaN");
+        refused(&["--virt-llc=8"], "--virt-llc=8: expected MIN-MAX");
+        refused(&["--virt-llc=8-2"], "8 is more than 2");
+        refused(&["--virt-llc=0-2"], "at least 1 core");
+        refused(&["--hysteresis", "socket=1"], "socket=1: the level is core, llc or node");
+        refused(&["--hysteresis", "node"], "expected LEVEL=OPEN");
+        refused(&["--hysteresis", "node=1,2"], "close <= open");
+        refused(&["--hysteresis", "llc=soon"], "\"soon\" is no time");
         for address in ["", "host", "localhost:80", "65536", "127.0.0.1", "1.2.3.4.5:80", ":80"] {
             refused(&["--metrics", address], &format!("--metrics {address}: expected a port"));
         }
+    }
+
+    #[test]
+    fn gates_are_read_by_level_and_the_others_keep_their_defaults() {
+        let gates = config(&["--hysteresis", "llc=30,20,10", "--hysteresis", "node=100"]);
+        let gates = gates.expect("two gates").hysteresis;
+        let us = |gate: Hysteresis| [gate.open, gate.close, gate.hold].map(Ns::as_us);
+        assert_eq!(us(gates[0]), [0.0; 3]);
+        assert_eq!(us(gates[1]), [30.0, 20.0, 10.0]);
+        assert_eq!(us(gates[2]), [100.0, 100.0, 4000.0], "closes no higher than it opens");
+    }
+
+    #[test]
+    fn virtual_llcs_have_the_range_of_the_family() {
+        let rule = |args: &[&str]| config(args).expect("a rule").split;
+        assert_eq!(rule(&[]), SplitRule::default());
+        assert_eq!(rule(&["--virt-llc"]), SplitRule { min_cores: 2, max_cores: 8 });
+        assert_eq!(rule(&["--virt-llc=4-16"]), SplitRule { min_cores: 4, max_cores: 16 });
+    }
+
+    #[test]
+    fn a_log_level_is_a_number_of_v() {
+        let log = |args: &[&str]| config(args).expect("a level").log;
+        assert_eq!(log(&["-vv"]), log(&["--log-level", "debug"]));
+        assert_eq!(log(&[]), log(&["--log-level", "warn"]));
     }
 
     #[test]

@@ -10,12 +10,15 @@
 pub const DECAY_LEN: usize = 64;
 
 mod host {
+    use super::Demand;
+
     // SAFETY: the signatures repeat those of decide_host.c. The functions marked safe take and
     // return numbers only, and decide.h neither divides by zero nor indexes beyond a bound,
     // whatever the numbers are (tests/decide_properties.rs).
     unsafe extern "C" {
         pub safe fn toll_host_running_need(end_sum: u64, nr: u64, now: u64, slice: u64) -> u64;
-        pub safe fn toll_host_wait(ahead: u64, need: u64, nr_cpus: u32) -> u64;
+        pub safe fn toll_host_wait(ahead: u64, need: u64, capacity_q10: u32) -> u64;
+        pub safe fn toll_host_thread_capacity(core_q10: u32) -> u32;
         pub safe fn toll_host_turns(expect: u64, slice: u64, max_turns: u32) -> u32;
         pub safe fn toll_host_gain(wait_from: u64, wait_to: u64, turns: u32) -> i64;
         pub safe fn toll_host_warm_grow(warm: u64, run: u64, fill_q10: u32, cap: u64) -> u64;
@@ -46,6 +49,8 @@ mod host {
         pub safe fn toll_host_due(fair: u64, sum: u64, used: u64, most: u64) -> u64;
         pub safe fn toll_host_mend(lag: i64, due: u64) -> u32;
         pub safe fn toll_host_refilled(budget: i64, quota: u64, burst: u64, periods: u64) -> i64;
+        pub fn toll_host_demand(d: *mut Demand, ran: u64, slept: u64, core_q10: u32) -> u32;
+        pub fn toll_host_class_pass(d: *mut Demand, little: u32, now: u64, hold: u64) -> u32;
         pub safe fn toll_host_limit(which: u32) -> u64;
     }
 }
@@ -56,8 +61,13 @@ pub fn running_need(end_sum_ns: u64, nr: u64, now_ns: u64, slice_ns: u64) -> u64
 }
 
 /// `toll_wait()`: W of an LLC.
-pub fn wait(ahead_ns: u64, need_ns: u64, nr_cpus: u32) -> u64 {
-    host::toll_host_wait(ahead_ns, need_ns, nr_cpus)
+pub fn wait(ahead_ns: u64, need_ns: u64, capacity_q10: u32) -> u64 {
+    host::toll_host_wait(ahead_ns, need_ns, capacity_q10)
+}
+
+/// `toll_thread_capacity()`: what one more thread adds to a core.
+pub fn thread_capacity(core_q10: u32) -> u32 {
+    host::toll_host_thread_capacity(core_q10)
 }
 
 /// `toll_turns()`: turns that a task will probably still take.
@@ -118,6 +128,37 @@ impl Gate {
         // SAFETY: both pointers come from exclusive references to initialised numbers, and the
         // function keeps no copy of them.
         unsafe { host::toll_host_gate_pass(since_at, seen_at, gain_ns, now_ns, open, close, hold) }
+    }
+}
+
+/// `struct toll_demand` of `intf.h`: how much of a core a task uses, and where it belongs.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[repr(C)]
+pub struct Demand {
+    /// Run time that `util_q10` does not contain yet, in ns.
+    pub ran_ns: u64,
+    /// Sleep that it does not contain yet, in ns.
+    pub slept_ns: u64,
+    /// Since when it asks for the other class, in ns; 0: it does not.
+    pub since_at: u64,
+    /// Share of a most capable core, Q10, fading over time.
+    pub util_q10: u32,
+    /// 1: it belongs on a little core.
+    pub little: u32,
+}
+
+impl Demand {
+    /// `toll_demand_add()`: it slept, and then ran on a core of `core_q10`. Returns `util_q10`.
+    pub fn add(&mut self, ran_ns: u64, slept_ns: u64, core_q10: u32) -> u32 {
+        // SAFETY: the pointer comes from an exclusive reference to a struct of the C layout, and
+        // the function keeps no copy of it.
+        unsafe { host::toll_host_demand(self, ran_ns, slept_ns, core_q10) }
+    }
+
+    /// `toll_class_pass()`: where it belongs, with little cores of `little_q10`.
+    pub fn class(&mut self, little_q10: u32, now_ns: u64, hold_ns: u64) -> bool {
+        // SAFETY: as above.
+        unsafe { host::toll_host_class_pass(self, little_q10, now_ns, hold_ns) != 0 }
     }
 }
 

@@ -31,6 +31,7 @@ pub fn check(kconfig_given: bool) -> Result<()> {
     if !kconfig_given {
         check_config(root)?;
     }
+    check_isolation(root)?;
     check_prototypes(&scx_utils::compat::malformed_scx_kfuncs())?;
     check_rights(&fs::read_to_string("/proc/self/status").unwrap_or_default())?;
     check_no_other(root)
@@ -88,6 +89,23 @@ pub fn check_config(root: &Path) -> Result<()> {
         "this kernel's configuration cannot be found: neither {in_boot} nor /proc/config.gz exists; name a file that holds it with --kconfig"
     ))
     .into())
+}
+
+/// Was the kernel booted without `isolcpus=`? It refuses every sched_ext scheduler beside it, with
+/// no more than "invalid argument".
+///
+/// # Errors
+/// [`Fault::Kernel`], naming the CPUs.
+pub fn check_isolation(root: &Path) -> Result<()> {
+    let file = "/sys/devices/system/cpu/isolated";
+    let cpus = fs::read_to_string(below(root, file)).unwrap_or_default();
+    match cpus.trim() {
+        "" => Ok(()),
+        cpus => Err(Fault::Kernel(format!(
+            "this kernel was booted with isolcpus= ({file}: {cpus}), and sched_ext does not run beside it; boot without it, and isolate CPUs with a cpuset partition instead"
+        ))
+        .into()),
+    }
 }
 
 /// Major and minor number of a release such as `6.18.15+deb13-cloud-amd64`.

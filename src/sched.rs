@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! The scheduler's life: open → constants → load → attach → loop → detach.
+//! CPUs that go and come while it runs are followed in [`hotplug`].
 //!
 //! Should this process die, the kernel drops the link with it and puts every
 //! task back on its default scheduler; nothing here has to run for that.
@@ -11,7 +12,7 @@ use crate::control::audience::Audience;
 use crate::control::server::{Server, Wish};
 use crate::control::wire::{Answer, Places};
 use crate::control::{change, run_dir};
-use crate::model::{PenaltyTable, file};
+use crate::model::{PenaltyTable, capacity, file};
 use crate::policy::view::PolicyView;
 use crate::policy::{Policy, PolicyWriter};
 use crate::stats::exported::TollStats;
@@ -20,8 +21,9 @@ use crate::stats::pairs::Pair;
 use crate::stats::{self, About, Counters, Delta, LlcSnapshot, Maps, Snapshot};
 use crate::topology::Topology;
 use crate::ui::text;
-use crate::units::Ns;
+use crate::units::{MAX_CPUS, Ns};
 use anyhow::{Result, anyhow};
+use hotplug::Followed;
 use learning::Learning;
 use libbpf_rs::skel::{OpenSkel, Skel};
 use libbpf_rs::{Link, OpenObject, ProgramInput};
@@ -37,6 +39,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 mod ear;
+mod hotplug;
 mod learning;
 mod outlets;
 
@@ -44,8 +47,6 @@ use ear::Ear;
 
 /// How often the loop looks for a signal and for the end of the scheduler.
 const POLL: Duration = Duration::from_millis(50);
-/// How often `-v` has to be given for the verifier's figures.
-const VERBOSE_VERIFIER: u8 = 3;
 /// The verifier logs one line of figures per program, and nothing else (`linux/bpf_verifier.h`).
 const BPF_LOG_STATS: u32 = 4;
 /// How often it empties the ring buffer while somebody listens.
@@ -82,32 +83,38 @@ fn run_again(
         let ended = sched.watch(config, (control, outlets), audience, stop);
         before = Some(sched.in_force()?);
         let exit = sched.finish(config, audience);
-        ended?;
-        if !exit?.should_restart() || stop.load(Ordering::Relaxed) {
+        let restart = exit?.should_restart() || ended? == Followed::NewShape;
+        if !restart || stop.load(Ordering::Relaxed) {
             return Ok(());
         }
         info!("the CPUs changed: starting anew");
     }
 }
 
-/// The penalty table that `source` names, and the source in words.
-fn penalty_table(source: &PenaltySource, topo: &Topology) -> Result<(PenaltyTable, String)> {
+/// The penalty table that `source` names for `topo`, the `machine` with virtual LLCs, and the source
+/// in words.
+fn penalty_table(
+    source: &PenaltySource,
+    machine: &Topology,
+    topo: &Topology,
+) -> Result<(PenaltyTable, String)> {
     match source {
         PenaltySource::Default => Ok((PenaltyTable::default(), "default".into())),
         PenaltySource::Measure => {
-            Ok((command::measured_penalty(topo), learning::KEPT_SOURCE.into()))
+            Ok((command::measured_penalty(machine, topo), learning::KEPT_SOURCE.into()))
         }
         PenaltySource::File(path) => Ok((file::read(path, topo)?, path.display().to_string())),
     }
 }
 
 /// The policy that the settings and the machine add up to.
-fn make_policy(config: &Config, topo: &Topology) -> Result<Policy> {
-    let (table, source) = penalty_table(&config.penalty, topo)?;
+fn make_policy(config: &Config, machine: &Topology, topo: &Topology) -> Result<Policy> {
+    let (table, source) = penalty_table(&config.penalty, machine, topo)?;
     let mut policy = Policy {
         slice: config.slice,
         migrate: config.migrate,
         fixed: config.fixed,
+        hysteresis: config.hysteresis,
         learn: config.learn,
         ..Policy::new(table, source, topo)
     };
@@ -134,6 +141,23 @@ enum JsonLine<'a> {
     Report { counters: &'a Counters, unanswered: i64, llcs: &'a [LlcSnapshot], pairs: &'a [Pair] },
 }
 
+/// The same with the number that the user knows this run by.
+#[derive(Serialize)]
+struct OfRun<'a> {
+    #[serde(flatten)]
+    line: &'a JsonLine<'a>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    run_id: Option<u64>,
+}
+
+/// Print a block of text, under the number of the run if it has one.
+fn print_text(text: &str, run_id: Option<u64>) {
+    match run_id {
+        Some(id) => print(&format!("run {id}\n{text}")),
+        None => print(text),
+    }
+}
+
 /// Print to standard output; a reader that has gone away is no reason to stop scheduling.
 fn print(text: &str) {
     let mut out = std::io::stdout().lock();
@@ -142,8 +166,8 @@ fn print(text: &str) {
     }
 }
 
-fn print_json(line: &JsonLine) {
-    match serde_json::to_string(line) {
+fn print_json(line: &JsonLine, run_id: Option<u64>) {
+    match serde_json::to_string(&OfRun { line, run_id }) {
         Ok(text) => print(&(text + "\n")),
         Err(err) => warn!("statistics cannot be written as JSON: {err}"),
     }
@@ -157,6 +181,7 @@ struct Scheduler<'obj> {
     settled: bool,
     learning: Learning,
     check: PolicyCheck,
+    cpus: hotplug::Memory,
     loaded_at: Instant,
     meter: Meter,
     ear: Ear,
@@ -176,13 +201,14 @@ impl<'obj> Scheduler<'obj> {
         let open_opts = config.libbpf.clone().into_bpf_open_opts();
         // Opening notes the hotplug sequence, so what the topology misses later is noticed.
         let mut open = scx_ops_open!(builder, object, toll_ops, open_opts)?;
-        let topo = Topology::from_sysfs(None)?;
+        let machine = Topology::from_sysfs(None)?;
+        let topo = machine.split(config.split)?;
         for warning in &topo.warnings {
             warn!("{warning}");
         }
         let (policy, version) = match before {
             Some((policy, version)) => (policy.on(&topo), version),
-            None => (make_policy(config, &topo)?, 0),
+            None => (make_policy(config, &machine, &topo)?, 0),
         };
         open.struct_ops.toll_ops_mut().exit_dump_len = config.exit_dump_len;
         fit_cgroups(open.struct_ops.toll_ops_mut());
@@ -194,16 +220,20 @@ impl<'obj> Scheduler<'obj> {
         set_machine(rodata, &topo);
         rodata.toll_check_policy = config.check != PolicyCheck::Off;
         set_injected(rodata, config);
-        if let Some(bss) = open.maps.bss_data.as_mut() {
-            bss.toll_policy_version = version;
+        let bss =
+            open.maps.bss_data.as_mut().ok_or_else(|| anyhow!("the BPF object has no bss"))?;
+        bss.toll_policy_version = version;
+        set_cpus(bss, &topo);
+        if config.partial {
+            open.struct_ops.toll_ops_mut().flags |= *scx_utils::compat::SCX_OPS_SWITCH_PARTIAL;
         }
-        if config.verbose >= VERBOSE_VERIFIER {
+        if config.log >= log::LevelFilter::Trace {
             ask_for_verifier_figures(&mut open);
         }
         let nr_llcs = topo.llcs.len() as u32;
-        open.maps.toll_cpus.set_max_entries(topo.nr_cpu_ids() as u32)?;
+        open.maps.toll_cpus.set_max_entries(nr_cpu_ids())?;
         open.maps.toll_llcs.set_max_entries(nr_llcs)?;
-        open.maps.toll_masks.set_max_entries(nr_llcs)?;
+        open.maps.toll_masks.set_max_entries(nr_llcs + 1)?;
         open.maps.toll_gates.set_max_entries(nr_llcs * nr_llcs)?;
         open.maps.toll_pairs.set_max_entries(nr_llcs * nr_llcs)?;
         let skel = scx_ops_load!(open, toll_ops, uei)?;
@@ -217,6 +247,7 @@ impl<'obj> Scheduler<'obj> {
             settled: false,
             learning,
             check,
+            cpus: hotplug::Memory::default(),
             loaded_at: Instant::now(),
             meter: Meter::new()?,
             ear,
@@ -354,14 +385,15 @@ impl<'obj> Scheduler<'obj> {
         stats::read(&self.topo, &maps, about, overhead)
     }
 
-    /// Print statistics until a signal comes or the kernel ends the scheduler.
+    /// Print statistics and follow what comes and goes until a signal comes, the kernel ends the
+    /// scheduler, or the machine has a new shape.
     fn watch(
         &mut self,
         config: &Config,
         (control, outlets): (Option<&Server>, &Outlets),
         audience: &mut Audience,
         stop: &AtomicBool,
-    ) -> Result<()> {
+    ) -> Result<Followed> {
         let mut last = self.snapshot()?;
         while !stop.load(Ordering::Relaxed) && !uei_exited!(&self.skel, uei) {
             let poll = if audience.is_empty() { POLL } else { POLL_RING };
@@ -371,6 +403,9 @@ impl<'obj> Scheduler<'obj> {
             };
             self.attend(control, audience, wait.min(poll));
             self.listen(audience)?;
+            if self.follow_hotplug()? == Followed::NewShape {
+                return Ok(Followed::NewShape);
+            }
             self.learn()?;
             outlets.serve(|| self.snapshot())?;
             let Some(every) = config.stats else { continue };
@@ -380,13 +415,13 @@ impl<'obj> Scheduler<'obj> {
             let now = self.snapshot()?;
             let delta = Delta::between(&last, &now);
             if config.json {
-                print_json(&JsonLine::Stats(&delta));
+                print_json(&JsonLine::Stats(&delta), config.run_id);
             } else {
-                print(&text::stats_block(&TollStats::from(&delta)));
+                print_text(&text::stats_block(&TollStats::from(&delta)), config.run_id);
             }
             last = now;
         }
-        Ok(())
+        Ok(Followed::InPlace)
     }
 
     /// Detach, print the exit report, and say why it ended.
@@ -399,14 +434,15 @@ impl<'obj> Scheduler<'obj> {
         let exit = uei_report!(&self.skel, uei);
         let last = self.snapshot()?;
         if config.json {
-            print_json(&JsonLine::Report {
+            let report = JsonLine::Report {
                 counters: &last.counters,
                 unanswered: last.counters.unanswered(),
                 llcs: &last.llcs,
                 pairs: &last.pairs,
-            });
+            };
+            print_json(&report, config.run_id);
         } else {
-            print(&text::exit_report(&last.counters, &last.llcs));
+            print_text(&text::exit_report(&last.counters, &last.llcs), config.run_id);
         }
         exit
     }
@@ -449,18 +485,20 @@ fn fit_cgroups(ops: &mut types::sched_ext_ops) {
 
 /// The machine as constants of the BPF object.
 fn set_machine(rodata: &mut types::rodata, topo: &Topology) {
-    let no_llc = types::toll_limits::TOLL_MAX_LLCS.0 as u16;
     rodata.toll_tgid = std::process::id() as i32;
     rodata.toll_nr_llcs = topo.llcs.len() as u32;
-    rodata.toll_nr_cpu_ids = topo.nr_cpu_ids() as u32;
+    rodata.toll_nr_cpu_ids = nr_cpu_ids();
+    if let Some(little) = capacity::little(topo) {
+        rodata.toll_little_q10 = little;
+        rodata.toll_slower_pm = capacity::slower_pm(little);
+    }
+    rodata.toll_has_smt = topo.cpus.iter().any(|cpu| hotplug::next_sibling(topo, cpu).is_some());
     // A task that may use all CPUs has all possible ones in its mask, offline ones too.
     rodata.toll_nr_cpus = *scx_utils::NR_CPUS_POSSIBLE as u32;
-    rodata.toll_cpu_llc.fill(no_llc);
-    for cpu in &topo.cpus {
-        rodata.toll_cpu_llc[cpu.id.index()] = cpu.llc.0 as u16;
-    }
     for llc in &topo.llcs {
         rodata.toll_llc_node[llc.id.index()] = llc.node.0 as u8;
+        rodata.toll_llc_cache[llc.id.index()] = llc.cache as u8;
+        rodata.toll_llc_q10[llc.id.index()] = capacity::of_core(topo, llc) as u16;
         for (rank, to) in topo.outward(llc.id).into_iter().enumerate() {
             rodata.toll_outward[llc.id.index()][rank] = to.0 as u8;
         }
@@ -476,6 +514,20 @@ fn set_injected(rodata: &mut types::rodata, config: &Config) {
     }
 }
 
+/// One more than the highest number of a CPU that may ever come.
+fn nr_cpu_ids() -> u32 {
+    (*scx_utils::NR_CPU_IDS).min(MAX_CPUS) as u32
+}
+
+/// Which LLC each CPU belongs to, and its capacity; the rest are not known.
+fn set_cpus(bss: &mut types::bss, topo: &Topology) {
+    bss.toll_cpu_llc.fill(types::toll_limits::TOLL_MAX_LLCS.0 as u16);
+    bss.toll_cpu_sibling.fill(types::toll_limits::TOLL_MAX_CPUS.0 as u16);
+    for cpu in &topo.cpus {
+        hotplug::set_cpu(bss, topo, cpu);
+    }
+}
+
 /// What of the machine stands in maps: each LLC's size, each CPU's LLC.
 fn write_machine(skel: &MainSkel, topo: &Topology) -> Result<()> {
     for llc in &topo.llcs {
@@ -485,14 +537,16 @@ fn write_machine(skel: &MainSkel, topo: &Topology) -> Result<()> {
             llc.id,
             types::toll_llc {
                 share_kib: u64::from(llc.cache_kib / cpus.max(1)),
+                cache_kib: llc.cache_kib,
                 nr_cpus: cpus,
+                capacity_q10: capacity::of_llc(topo, llc),
                 node: llc.node.0,
                 ..types::toll_llc::default()
             },
         )?;
     }
     for cpu in &topo.cpus {
-        let entry = types::toll_cpu { llc: cpu.llc.0, ..types::toll_cpu::default() };
+        let entry = types::toll_cpu { llc: cpu.llc.0, online: 1, ..types::toll_cpu::default() };
         stats::write_cpu(&skel.maps.toll_cpus, cpu.id, entry)?;
     }
     Ok(())

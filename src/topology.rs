@@ -21,6 +21,7 @@
 //!
 //! Nothing here probes anything, except [`Topology::from_sysfs`] (in [`sysfs`]).
 
+pub mod split;
 pub mod sysfs;
 
 use crate::units::{CpuId, LlcId, MAX_CPUS, MAX_LLCS, MAX_NODES, NodeId};
@@ -90,6 +91,8 @@ pub struct Cpu {
     pub core: u32,
     /// Compute capacity, `1 ..= 1024`; 1024 is the machine's most capable CPU.
     pub capacity: u32,
+    /// True if the kernel keeps it out of load balancing (an isolated cpuset partition).
+    pub isolated: bool,
 }
 
 /// One last-level cache and the CPUs behind it.
@@ -99,6 +102,8 @@ pub struct Llc {
     pub id: LlcId,
     /// The kernel's number of the cache; `None` where sysfs describes no shared cache.
     pub kernel_id: Option<u64>,
+    /// The cache behind it, dense over the machine; parts of one cache share it (see [`split`]).
+    pub cache: u32,
     /// The node it belongs to. A cache that spans nodes is split at the boundary.
     pub node: NodeId,
     /// Its CPUs in ascending order; never empty.
@@ -171,11 +176,13 @@ impl Topology {
                 node: NodeId(llc / llcs_per_node as u32),
                 core: id,
                 capacity: CAPACITY_ONE,
+                isolated: false,
             }
         });
         let llcs = (0..nr_llcs as u32).map(|id| Llc {
             id: LlcId(id),
             kernel_id: Some(u64::from(id)),
+            cache: id,
             node: NodeId(id / llcs_per_node as u32),
             cpus: range(id, cpus_per_llc).map(CpuId).collect(),
             cache_kib: FALLBACK_KIB_PER_CPU * cpus_per_llc as u32,
@@ -222,6 +229,13 @@ impl Topology {
         }
     }
 
+    /// The level at which a move between the two is priced: [`Topology::level`], except that parts
+    /// of one cache are as near as two cores of it.
+    pub fn price_level(&self, from: LlcId, to: LlcId) -> Level {
+        let same_cache = self.llc(from).zip(self.llc(to)).is_some_and(|(a, b)| a.cache == b.cache);
+        if same_cache { Level::Core } else { self.level(from, to) }
+    }
+
     /// SLIT distance from node `from` to node `to`; [`REMOTE_DISTANCE`] for an unknown node.
     pub fn distance(&self, from: NodeId, to: NodeId) -> u32 {
         let row = self.nodes.get(from.index()).map(|node| &node.distance);
@@ -230,7 +244,8 @@ impl Topology {
 
     /// All other LLCs in the order in which a search that starts at `from` visits them:
     ///
-    /// 1. those of the same node, in ring order starting after `from`;
+    /// 1. those of the same node, in ring order starting after `from`, parts of the same cache
+    ///    first;
     /// 2. those of other nodes by distance from `from`'s node; nodes of equal distance in ring
     ///    order starting after it;
     /// 3. within another node in ring order, starting at the LLC that has the rank there that
@@ -250,6 +265,7 @@ impl Topology {
 
         let mut order: Vec<LlcId> = rotated(&home.llcs, rank + 1).collect();
         order.retain(|&llc| llc != from);
+        order.sort_by_key(|&llc| self.price_level(from, llc));
         for node in others {
             order.extend(rotated(&node.llcs, rank));
         }

@@ -97,7 +97,8 @@ fn every_bad_value_is_refused_with_one_sentence() {
     let file = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(file.path(), "[class.llc]\nhop_us = -1\n").unwrap();
     let path = file.path().to_str().unwrap();
-    let keys = "penalty, slice_us, migrate, learn, hysteresis_us.llc or hysteresis_us.node";
+    let keys = "penalty, slice_us, migrate, learn, hysteresis_us.core, hysteresis_us.llc or \
+                hysteresis_us.node";
     let time = "expected OPEN[,CLOSE[,HOLD]], each microseconds from 0 to 60000000";
     let cases: &[(&[&str], String)] = &[
         (&[], format!("nothing is assigned, expected KEY=VALUE with the key {keys}")),
@@ -114,7 +115,7 @@ fn every_bad_value_is_refused_with_one_sentence() {
         (&["migrate=fixed:-1"], "migrate=fixed:-1: -1 is negative".into()),
         (&["migrate=fixed:nan"], "migrate=fixed:nan: NaN is not a finite number".into()),
         (&["migrate=fixed:1e99"], format!("migrate=fixed:1e99: 1{} is too large", "0".repeat(99))),
-        (&["hysteresis_us.core=1"], format!("hysteresis_us.core=1: no such key, expected {keys}")),
+        (&["hysteresis_us.far=1"], format!("hysteresis_us.far=1: no such key, expected {keys}")),
         (&["hysteresis_us.llc="], format!("hysteresis_us.llc=: \"\" is no time, {time}")),
         (&["hysteresis_us.llc=1,x"], format!("hysteresis_us.llc=1,x: \"x\" is no time, {time}")),
         (&["hysteresis_us.llc=NaN"], format!("hysteresis_us.llc=NaN: \"NaN\" is no time, {time}")),

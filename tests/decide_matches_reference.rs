@@ -48,8 +48,13 @@ proptest! {
     }
 
     #[test]
-    fn wait(ahead in any_u64(), need in any_u64(), nr_cpus in any_u32()) {
-        prop_assert_eq!(ffi::wait(ahead, need, nr_cpus), reference::wait(ahead, need, nr_cpus));
+    fn wait(ahead in any_u64(), need in any_u64(), capacity in any_u32()) {
+        prop_assert_eq!(ffi::wait(ahead, need, capacity), reference::wait(ahead, need, capacity));
+    }
+
+    #[test]
+    fn thread_capacity(core in any_u32()) {
+        prop_assert_eq!(ffi::thread_capacity(core), reference::thread_capacity(core));
     }
 
     #[test]
@@ -256,6 +261,41 @@ proptest! {
         for (Look { after_ns, gain_ns }, skew) in history.into_iter().zip(skews) {
             now += after_ns;
             look_at_both(&mut kernel, &mut model, &thresholds, now - skew, gain_ns)?;
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(512))]
+
+    /// Any history of runs and sleeps, from any state.
+    #[test]
+    fn demand(
+        (util, little) in (any_u32(), any::<bool>()),
+        core in any_u32(),
+        little_q10 in any_u32(),
+        hold in 0..200_000_000u64,
+        history in prop::collection::vec((any_u64(), 0..50_000_000u64, 0..3u8), 1..60),
+    ) {
+        let mut kernel = ffi::Demand { util_q10: util, little: little.into(), ..Default::default() };
+        let mut model = reference::Demand { util_q10: util, little, ..Default::default() };
+        let mut now = 5;
+        for (any, near, which) in history {
+            let (ran, slept) = match which {
+                0 => (near, 0),
+                1 => (0, near),
+                _ => (any, near / 100),
+            };
+            now += near;
+            kernel.add(ran, slept, core);
+            model.add(ran, slept, core);
+            prop_assert_eq!(
+                kernel.class(little_q10, now, hold),
+                model.class(little_q10, now, hold)
+            );
+            prop_assert_eq!(kernel.util_q10, model.util_q10);
+            prop_assert_eq!((kernel.ran_ns, kernel.slept_ns), (model.ran_ns, model.slept_ns));
+            prop_assert_eq!(kernel.since_at, model.since_ns.unwrap_or(0));
         }
     }
 }

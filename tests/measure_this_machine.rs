@@ -181,7 +181,7 @@ fn the_table_is_stored_unless_told_otherwise_and_used_afterwards() {
     assert!(toll(dir.path(), &["measure"]).status.success());
     assert_eq!(files(), 1);
 
-    let (costs, words) = measured_penalty_in(Ok(dir.path().into()), &topo);
+    let (costs, words) = measured_penalty_in(Ok(dir.path().into()), &topo, &topo);
     assert!(words.starts_with("as measured on 2"), "{words}");
     assert!(costs.describe().iter().any(|line| line.contains("measured")), "{costs:?}");
 }
@@ -193,7 +193,7 @@ fn a_stored_table_that_is_damaged_is_not_used_and_says_so() {
     let topo = Topology::from_sysfs(None).unwrap();
     let here = scx_toll::measure::machine::Machine::here(&topo);
     std::fs::write(scx_toll::measure::store::path(dir.path(), &here), "version = 1").unwrap();
-    let (costs, words) = measured_penalty_in(Ok(dir.path().into()), &topo);
+    let (costs, words) = measured_penalty_in(Ok(dir.path().into()), &topo, &topo);
     assert!(words.contains("missing field"), "{words}");
     let class = costs.class(Level::Node);
     assert!(topo.nodes.len() > 1 || class.hop.from == Provenance::Default);

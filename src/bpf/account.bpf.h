@@ -100,7 +100,9 @@ static __always_inline void queue_add(struct toll_task *t, u32 llc_id, u64 expec
  */
 static __always_inline bool may_have_idle(struct toll_llc *llc)
 {
-	return READ_ONCE(llc->nr_idle) || READ_ONCE(llc->nr_running) < llc_capacity(llc);
+	u32 usable = llc_nr_usable(llc);
+
+	return usable && (READ_ONCE(llc->nr_idle) || READ_ONCE(llc->nr_running) < usable);
 }
 
 /*
@@ -120,13 +122,13 @@ __noinline u64 toll_wait_in(u32 llc_id, u64 extra_ns, bool idle_unusable,
 	struct toll_llc *llc = llc_of(llc_id);
 	struct toll_running r;
 	u64 nr;
-	u32 cpus;
+	u32 usable_q10;
 
 	if (!pol || !llc || (!idle_unusable && may_have_idle(llc)))
 		return 0;
-	cpus = llc_capacity(llc);
-	/* With all its CPUs taken by real-time tasks nobody knows for how long. */
-	if (!cpus)
+	/* With all its CPUs gone, or taken by real-time tasks, nobody knows for how long. */
+	usable_q10 = llc_usable_q10(llc);
+	if (!usable_q10)
 		return TOLL_NS_MAX;
 	nr = READ_ONCE(llc->nr_running);
 	r.end_sum_ns = READ_ONCE(llc->end_sum_ns);
@@ -135,7 +137,7 @@ __noinline u64 toll_wait_in(u32 llc_id, u64 extra_ns, bool idle_unusable,
 		r.nr = nr;
 	r.now_ns = scx_bpf_now();
 	r.slice_ns = pol->slice_ns;
-	return toll_wait(READ_ONCE(llc->queued_ns) + extra_ns, toll_running_need(&r), cpus);
+	return toll_wait(READ_ONCE(llc->queued_ns) + extra_ns, toll_running_need(&r), usable_q10);
 }
 
 /*
@@ -247,7 +249,8 @@ static __always_inline void charge(struct task_struct *p, struct toll_task *t, u
 	if (!llc || !used)
 		return;
 	t->run_ns += used;
-	fair_charge(p, t, llc, used, pol);
+	fair_charge(p, t, llc, work_in(t->llc, used), pol);
+	demand_charge(t, t->llc, used, now);
 	group_charge(t, used);
 	home_add(t->home_llc, used, now);
 	busy = __sync_fetch_and_add(&llc->busy_ns, used) + used;
@@ -306,6 +309,14 @@ static __always_inline void taken_set(struct toll_cpu *cpu, u32 taken)
 		__sync_fetch_and_add(&llc->nr_taken, 1);
 	else
 		__sync_fetch_and_sub(&llc->nr_taken, 1);
+}
+
+/* The number of CPUs that share the cache of @llc has changed. */
+static __always_inline void share_update(struct toll_llc *llc)
+{
+	u32 nr = READ_ONCE(llc->nr_cpus);
+
+	llc->share_kib = llc->cache_kib / (nr ? nr : 1);
 }
 
 /* @cpu goes idle or stops being it; counted once each way. */

@@ -25,6 +25,7 @@
  *   virtual time        toll_vtime(), toll_weight_usable()
  *   turn                toll_turn()       shorter when many wait
  *   groups              toll_group_part(), toll_mend(), toll_refilled()
+ *   classes of cores    toll_demand_add(), toll_class_pass()
  */
 #ifndef TOLL_DECIDE_H
 #define TOLL_DECIDE_H
@@ -81,13 +82,28 @@ TOLL_FN u64 toll_running_need(const struct toll_running *r)
 /*
  * W: how long a task that joins an LLC now waits until it runs, when
  * @ahead_ns of run time waits in the queue, @need_ns is still needed by
- * what runs, and @nr_cpus CPUs work it off.
+ * what runs, and CPUs of together @capacity_q10 (1024: one core of the most
+ * capable kind) work it off. Where no CPU is left it waits for ever.
  */
-TOLL_FN u64 toll_wait(u64 ahead_ns, u64 need_ns, u32 nr_cpus)
+TOLL_FN u64 toll_wait(u64 ahead_ns, u64 need_ns, u32 capacity_q10)
 {
 	u64 work = toll_clamp_ns(ahead_ns) + toll_clamp_ns(need_ns);
 
-	return toll_clamp_ns(work / (nr_cpus ? nr_cpus : 1));
+	if (!capacity_q10)
+		return TOLL_NS_MAX;
+	return toll_clamp_ns(work * TOLL_Q10_ONE / capacity_q10);
+}
+
+/*
+ * What one more thread adds to a core of @core_q10 that has one already. Two
+ * threads of a core do 1.2 to 1.4 times the work of one on current servers; a
+ * guess in the middle.
+ */
+#define TOLL_THREAD_Q10 307	/* 0.3 */
+
+TOLL_FN u32 toll_thread_capacity(u32 core_q10)
+{
+	return toll_min(core_q10, TOLL_Q10_ONE) * TOLL_THREAD_Q10 / TOLL_Q10_ONE;
 }
 
 /*
@@ -443,6 +459,67 @@ TOLL_FN s64 toll_refilled(s64 budget_ns, u64 quota_ns, u64 burst_ns, u64 nr_peri
 		left = most;
 	left += (s64)(toll_clamp_ns(quota_ns) * toll_min(nr_periods, TOLL_FACTOR_MAX));
 	return left > most ? most : left;
+}
+
+/*
+ * What is left of 1024 after @ns: half of it every TOLL_UTIL_HALF_NS, on a
+ * straight line in between (6 % too much at most).
+ */
+#define TOLL_UTIL_HALF_NS (32 * TOLL_MS)
+
+TOLL_FN u32 toll_fade(u64 ns)
+{
+	u64 halves = toll_clamp_ns(ns) / TOLL_UTIL_HALF_NS;
+	u64 rest = toll_clamp_ns(ns) % TOLL_UTIL_HALF_NS;
+
+	if (halves >= 10)
+		return 0;
+	return (TOLL_Q10_ONE - rest * (TOLL_Q10_ONE / 2) / TOLL_UTIL_HALF_NS) >> halves;
+}
+
+/*
+ * A task slept for @slept_ns and then ran for @ran_ns on a core of @core_q10.
+ * Both are summed up to a millisecond: what is less would be lost in rounding.
+ */
+#define TOLL_UTIL_STEP_NS TOLL_MS
+
+TOLL_FN void toll_demand_add(struct toll_demand *d, u64 ran_ns, u64 slept_ns, u32 core_q10)
+{
+	u32 keep, core = toll_min(core_q10, TOLL_Q10_ONE);
+
+	d->ran_ns = toll_clamp_ns(d->ran_ns) + toll_clamp_ns(ran_ns);
+	d->slept_ns = toll_clamp_ns(d->slept_ns) + toll_clamp_ns(slept_ns);
+	if (d->slept_ns >= TOLL_UTIL_STEP_NS) {
+		d->util_q10 = toll_min(d->util_q10, TOLL_Q10_ONE) * toll_fade(d->slept_ns) / TOLL_Q10_ONE;
+		d->slept_ns = 0;
+	}
+	if (ran_ns && d->ran_ns >= TOLL_UTIL_STEP_NS) {
+		keep = toll_fade(d->ran_ns);
+		d->util_q10 = (toll_min(d->util_q10, TOLL_Q10_ONE) * keep + core * (TOLL_Q10_ONE - keep)) /
+			      TOLL_Q10_ONE;
+		d->ran_ns = 0;
+	}
+}
+
+/*
+ * Return where a task belongs: 1 for a little core, worth @little_q10. It
+ * changes when its demand has been beyond the threshold for @hold_ns without a
+ * break: four fifths of what a little core gives, upwards; half of it, down.
+ */
+TOLL_FN u32 toll_class_pass(struct toll_demand *d, u32 little_q10, u64 now, u64 hold_ns)
+{
+	u32 little = toll_min(little_q10, TOLL_Q10_ONE);
+	bool other = d->little ? d->util_q10 > little * 4 / 5 : d->util_q10 < little / 2;
+
+	if (!other) {
+		d->since_at = 0;
+	} else if (!d->since_at) {
+		d->since_at = now ? now : 1;
+	} else if (now - d->since_at >= hold_ns && now > d->since_at) {
+		d->little = !d->little;
+		d->since_at = 0;
+	}
+	return d->little;
 }
 
 #endif /* TOLL_DECIDE_H */

@@ -20,9 +20,14 @@ u64 toll_host_running_need(u64 end_sum_ns, u64 nr, u64 now_ns, u64 slice_ns)
 	return toll_running_need(&r);
 }
 
-u64 toll_host_wait(u64 ahead_ns, u64 need_ns, u32 nr_cpus)
+u64 toll_host_wait(u64 ahead_ns, u64 need_ns, u32 capacity_q10)
 {
-	return toll_wait(ahead_ns, need_ns, nr_cpus);
+	return toll_wait(ahead_ns, need_ns, capacity_q10);
+}
+
+u32 toll_host_thread_capacity(u32 core_q10)
+{
+	return toll_thread_capacity(core_q10);
 }
 
 u32 toll_host_turns(u64 expect_ns, u64 slice_ns, u32 max_turns)
@@ -178,4 +183,16 @@ u64 toll_host_limit(u32 which)
 	};
 
 	return which < sizeof(limits) / sizeof(limits[0]) ? limits[which] : ~0ULL;
+}
+
+/* @d is in and out; returns the task's share of a core. */
+u32 toll_host_demand(struct toll_demand *d, u64 ran_ns, u64 slept_ns, u32 core_q10)
+{
+	toll_demand_add(d, ran_ns, slept_ns, core_q10);
+	return d->util_q10;
+}
+
+u32 toll_host_class_pass(struct toll_demand *d, u32 little_q10, u64 now, u64 hold_ns)
+{
+	return toll_class_pass(d, little_q10, now, hold_ns);
 }

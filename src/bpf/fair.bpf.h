@@ -75,12 +75,32 @@ static __always_inline void weight_add(struct task_struct *p, struct toll_task *
 		__sync_fetch_and_add(&llc->root_weight_q10, weight);
 }
 
+/*
+ * Passes after which an LLC where tasks wait and none runs counts as having no
+ * CPU. The kernel stops using a dying CPU before it says that it is one, and
+ * what waits there would keep it from dying: RCU's own thread among others.
+ */
+#define TOLL_UNSERVED 3
+
 /* CPUs of @llc that our tasks can have. */
-static __always_inline u32 llc_capacity(struct toll_llc *llc)
+static __always_inline u32 llc_nr_usable(struct toll_llc *llc)
 {
 	u64 taken = READ_ONCE(llc->nr_taken);
+	u32 nr = READ_ONCE(llc->nr_cpus);
 
-	return taken < llc->nr_cpus ? llc->nr_cpus - taken : 0;
+	return taken < nr && READ_ONCE(llc->nr_unserved) < TOLL_UNSERVED ? nr - taken : 0;
+}
+
+/*
+ * What those are worth together. Which of them are taken is not looked up: each
+ * counts as the mean of all, wrong by a core's difference to a thread at most.
+ */
+static __always_inline u32 llc_usable_q10(struct toll_llc *llc)
+{
+	u32 nr = READ_ONCE(llc->nr_cpus), usable = llc_nr_usable(llc);
+	u64 all_q10 = READ_ONCE(llc->capacity_q10);
+
+	return usable == nr || !nr ? all_q10 : all_q10 * usable / nr;
 }
 
 /*
@@ -91,7 +111,7 @@ static __always_inline bool is_heavy(struct task_struct *p, struct toll_task *t,
 				     struct toll_llc *llc)
 {
 	return p->nr_cpus_allowed >= toll_nr_cpus &&
-	       toll_weight_usable(t->weight_q10, READ_ONCE(llc->weight_q10), llc_capacity(llc)) <
+	       toll_weight_usable(t->weight_q10, READ_ONCE(llc->weight_q10), llc_nr_usable(llc)) <
 		       t->weight_q10;
 }
 
@@ -103,7 +123,7 @@ static __always_inline u64 vtime_of(struct task_struct *p, struct toll_task *t,
 
 	/* A task that may not use all CPUs may well be unable to use even one of them alone. */
 	if (p->nr_cpus_allowed >= toll_nr_cpus)
-		weight = toll_weight_usable(weight, READ_ONCE(llc->weight_q10), llc_capacity(llc));
+		weight = toll_weight_usable(weight, READ_ONCE(llc->weight_q10), llc_nr_usable(llc));
 	return toll_vtime(ns, weight);
 }
 

@@ -10,6 +10,7 @@
  *   P  written by the policy writer in user space, read by BPF
  *   C  written only by the CPU that owns the entry, read by anybody
  *   L  written by any CPU with an atomic, read by anybody without a lock
+ *   H  written when a CPU goes or comes, with an atomic, read by anybody
  *   T  written under the rq lock that owns the task, read under it too
  *
  * Units are in the names: _ns, _kib, _q10 (1024 = 1.0), _pm (per mille).
@@ -145,13 +146,15 @@ struct toll_llc {
 	u64 busy_ns;		/* L  busy clock: CPU time used here since the start */
 	u64 looked_at;		/* L  when a tick last looked outward from here */
 	u64 wait_ns;		/* L  W, brought up to date when user space asks for it */
-	u64 share_kib;		/* -  cache per CPU of this LLC; set before load */
-	u32 nr_cpus;		/* -  set before load */
+	u64 share_kib;		/* H  cache per CPU of this LLC */
+	u32 nr_cpus;		/* H  CPUs here that are online */
 	u32 node;		/* -  set before load */
+	u32 capacity_q10;	/* H  what they are worth together; 1024: one core of the most capable kind */
+	u32 cache_kib;		/* -  set before load */
 	u64 weight_q10;		/* L  sum of the weights of the tasks that wait or run here */
 	u64 root_weight_q10;	/* L  ... of those in the root cgroup */
 	u64 nr_taken;		/* L  CPUs here that a real-time or deadline task has */
-	u64 pad[2];
+	u64 nr_unserved;	/* L  passes in a row that found tasks waiting and none running */
 };
 
 /*
@@ -177,15 +180,17 @@ struct toll_home {
 	u64 now_ns;	/* L  CPU time wanted by its tasks in the present span */
 	u64 before_ns;	/* L  ... in the span before */
 	u64 since_at;	/* L  when the present span began */
-	u64 nr_cpus;	/* -  set at init */
+	u64 nr_cpus;	/* H  online */
 	u64 pad[4];
 };
 
 /* One CPU: what runs there, and its counters. */
 struct toll_cpu {
 	u64 end_at;		/* C  expected end of the running task; 0: none runs */
-	u32 llc;		/* -  set before load */
+	u32 llc;		/* -  set before load, or when it is adopted */
 	u32 idle;		/* C  1 while counted in the LLC's nr_idle */
+	u32 online;		/* H  1 while it is part of its LLC */
+	u32 pad_online;
 	u64 looked_again;	/* C  looks for a task that is not there yet, since one ran */
 	u64 deadline;		/* C  virtual deadline of the running task; vtime of its LLC */
 	u32 taken;		/* C  1 while a real-time or deadline task has it */
@@ -213,12 +218,27 @@ struct toll_cpu {
 	u64 cost_hist[TOLL_HIST_SLOTS];	/* C  ... by P; what is below 0 counts as 0 */
 	u64 gain_ns;		/* C  sum of what gain_hist counts */
 	u64 cost_ns;		/* C  sum of what cost_hist counts */
-	u64 pad[2];
+	u64 pad[1];
 };
 
 /* Times from a wakeup to running, counted by toll_delay_bucket(). */
 struct toll_delays {
 	u32 count[TOLL_DELAY_BUCKETS];	/* C */
+};
+
+/* Argument of toll_adopt. */
+struct toll_adopted {
+	u32 cpu;
+	u32 pad;
+};
+
+/* How much of a core a task uses, and on which class of cores it belongs; class.bpf.h. */
+struct toll_demand {
+	u64 ran_ns;	/* T  run time that util_q10 does not contain yet */
+	u64 slept_ns;	/* T  sleep that it does not contain yet */
+	u64 since_at;	/* T  since when it asks for the other class; 0: it does not */
+	u32 util_q10;	/* T  share of a most capable core, fading over time */
+	u32 little;	/* T  1: it belongs on a little core */
 };
 
 /* What a task left in one LLC. */
@@ -259,6 +279,8 @@ struct toll_task {
 	u64 vtime;		/* T  weighted run time, on the virtual clock of its LLC */
 	u64 deadline;		/* T  vtime by which its turn is due; orders the queues */
 	u64 turn_ns;		/* T  what is left of its turn */
+	u64 slept_at;		/* T  when it went to sleep; 0: it has not, or that is accounted for */
+	struct toll_demand demand;
 	u64 weight_q10;		/* T  what it added to its LLC's weight_q10 */
 	u32 weight_llc;		/* T  where it added it; TOLL_MAX_LLCS: nowhere */
 	u32 group;		/* T  its cgroup's slot */

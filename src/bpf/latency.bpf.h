@@ -41,7 +41,7 @@ static __always_inline void turn_begin(struct task_struct *p, struct toll_task *
 		return;
 	}
 	t->turn_ns = toll_turn(pol->slice_ns, pol->least_slice_ns, READ_ONCE(llc->nr_queued),
-			       llc_capacity(llc));
+			       llc_nr_usable(llc));
 	turn = toll_expect_turn(t->avg_run_ns, t->run_ns, t->turn_ns);
 	if (is_heavy(p, t, llc))
 		t->deadline = READ_ONCE(llc->vtime_now) - vtime_lead(llc);
@@ -103,7 +103,7 @@ static __always_inline void preempt_for(struct task_struct *p, struct toll_task 
 	if (victim < 0)
 		return;
 	me->nr_preempts++;
-	scx_bpf_kick_cpu(victim, SCX_KICK_PREEMPT);
+	kick(victim, SCX_KICK_PREEMPT);
 }
 
 /*

@@ -6,28 +6,26 @@
 #ifndef TOLL_MACHINE_BPF_H
 #define TOLL_MACHINE_BPF_H
 
-/* The queue, the home and the CPU mask of LLC @llc. */
+/* The queue of LLC @llc, and its homes. */
 static s32 init_llc(u32 llc)
 {
-	struct bpf_cpumask *cpus, *old;
-	struct toll_home *home, *node;
-	struct toll_mask *mask;
-	struct toll_llc *state;
-	u32 cpu;
-	s32 err;
+	struct toll_home *home = home_of_llc(llc), *node = home_of_node(llc_node(llc));
+	struct toll_llc *state = llc_of(llc);
 
-	err = scx_bpf_create_dsq(dsq_llc(llc), -1);
-	if (err)
-		return err;
-	home = home_of_llc(llc);
-	node = home_of_node(llc_node(llc));
-	if (!home || !node)
-		return -ENOENT;
-	state = llc_of(llc);
-	if (!state)
+	if (!home || !node || !state)
 		return -ENOENT;
 	home->nr_cpus = state->nr_cpus;
 	node->nr_cpus += state->nr_cpus;
+	return scx_bpf_create_dsq(dsq_llc(llc), -1);
+}
+
+/* The CPU mask of @llc, that of all CPUs for toll_nr_llcs. */
+static s32 init_mask(u32 llc)
+{
+	struct bpf_cpumask *cpus, *old;
+	struct toll_mask *mask;
+	u32 cpu, of;
+
 	mask = bpf_map_lookup_elem(&toll_masks, &llc);
 	cpus = bpf_cpumask_create();
 	if (!mask || !cpus) {
@@ -35,28 +33,29 @@ static s32 init_llc(u32 llc)
 			bpf_cpumask_release(cpus);
 		return -ENOMEM;
 	}
-	bpf_for(cpu, 0, toll_nr_cpu_ids)
-		if (cpu_llc(cpu) == llc)
+	bpf_for(cpu, 0, toll_nr_cpu_ids) {
+		of = cpu_llc(cpu);
+		if (of == llc || (llc == toll_nr_llcs && of != TOLL_NO_LLC))
 			bpf_cpumask_set_cpu(cpu, cpus);
+	}
 	old = bpf_kptr_xchg(&mask->cpus, cpus);
 	if (old)
 		bpf_cpumask_release(old);
 	return 0;
 }
 
-/* The queue of @cpu. As the kernel does, take it for idle: if it is busy it will say so. */
+/*
+ * The queue of @cpu, also of one that is offline and may come later. As the
+ * kernel does, take it for idle: if it is busy it will say so.
+ */
 static s32 init_cpu(s32 cpu)
 {
 	struct toll_cpu *c = cpu_of(cpu);
-	s32 err;
+	s32 err = scx_bpf_create_dsq(dsq_cpu(cpu), -1);
 
-	if (!c || cpu_llc(cpu) == TOLL_NO_LLC)
-		return 0;
-	err = scx_bpf_create_dsq(dsq_cpu(cpu), -1);
-	if (err)
-		return err;
-	idle_set(c, 1);
-	return 0;
+	if (!err && c && cpu_llc(cpu) != TOLL_NO_LLC)
+		idle_set(c, 1);
+	return err;
 }
 
 #endif /* TOLL_MACHINE_BPF_H */

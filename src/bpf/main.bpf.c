@@ -23,17 +23,21 @@
  *     nearest queue that has one                    pull.bpf.h: pull_*
  *  8. A tick wakes an idle CPU when a queue has come to pay for it, and beyond
  *     a maximum age a task moves whatever it costs  pull.bpf.h: look_outward
- *  9. Crossing a node also takes an imbalance that has lasted
+ *  9. CPUs go and come: their LLC's capacity follows, and what waits where no CPU
+ *     serves it any more leaves                      hotplug.bpf.h: cpu_*, leave_queue
+ * 10. Crossing a node also takes an imbalance that has lasted
  *                                                   decide.h: toll_gate_pass
- * 10. How much later a task runs that was sent away is counted, for user space
+ * 11. How much later a task runs that was sent away is counted, for user space
  *     to learn from                                 learn.bpf.h: learn_begin, learn_end
- * 11. A task's weight is its part of what its cgroup has of the machine; a
+ * 12. A task's weight is its part of what its cgroup has of the machine; a
  *     cgroup that has used up cpu.max is parked      cgroup.bpf.h; pass.bpf.h
- * 12. A waking task with a short turn makes a running one yield whose turn is
+ * 13. A waking task with a short turn makes a running one yield whose turn is
  *     due later                                      latency.bpf.h: preempt_for
- * 13. A CPU that a real-time task takes no longer counts, and what waits for it
- *     leaves                       account.bpf.h: taken_set; pass.bpf.h: pass_taken
- * 14. Every decision ends in one counter and, if somebody listens, one record;
+ * 14. A CPU that a real-time task takes no longer counts, and what waits for it
+ *     leaves                       account.bpf.h: taken_set; pass.bpf.h: pass_queues
+ * 15. Where cores differ, a task goes to the class where its demand has long
+ *     belonged                                       class.bpf.h, place.bpf.h: place_class
+ * 16. Every decision ends in one counter and, if somebody listens, one record;
  *     when a moved task runs, whether the move paid
  *                                       record.bpf.h: conclude, judge_move
  *
@@ -57,6 +61,7 @@
 #include "report.bpf.h"
 #include "fair.bpf.h"
 #include "cgroup.bpf.h"
+#include "class.bpf.h"
 #include "home.bpf.h"
 #include "account.bpf.h"
 #include "learn.bpf.h"
@@ -71,6 +76,7 @@
 #include "pass.bpf.h"
 #include "task.bpf.h"
 #include "machine.bpf.h"
+#include "hotplug.bpf.h"
 
 char _license[] SEC("license") = "GPL";
 
@@ -95,12 +101,15 @@ s32 BPF_STRUCT_OPS(toll_select_cpu, struct task_struct *p, s32 prev_cpu, u64 wak
 		cpu = handoff_cpu(p, me, from, wake_flags);
 		handed = cpu >= 0;
 		if (cpu < 0)
+			cpu = place_class(p, t, TOLL_KIND_PLACE, from, pol);
+		if (cpu < 0)
 			cpu = place_homeward(p, t, from, pol);
 	}
 	if (cpu < 0)
 		cpu = claim_home(p, t, TOLL_KIND_PLACE, prev_cpu, pol);
 	if (cpu < 0) {
-		if (wake_flags & SCX_WAKE_FORK)
+		/* Whoever comes back to a CPU that has gone begins anew, too. */
+		if ((wake_flags & SCX_WAKE_FORK) || !is_online(prev_cpu))
 			cpu = place_newborn(p, prev_cpu, &idle, pol);
 		else
 			cpu = place_away(p, t, from, pol);
@@ -142,7 +151,15 @@ void BPF_STRUCT_OPS(toll_enqueue, struct task_struct *p, u64 enq_flags)
 		enqueue_pinned(p, t, me, pol, enq_flags);
 		return;
 	}
-	push_choose(p, t, cpu, &where, pol);
+	where.llc = cpu_llc(cpu);
+	where.cpu = -EBUSY;
+	/* From a dying CPU nothing can be handed to another one: see kick(). */
+	if (READ_ONCE(me->online))
+		where.cpu = place_class(p, t, TOLL_KIND_PUSH, where.llc, pol);
+	if (where.cpu >= 0)
+		where.llc = cpu_llc(where.cpu);
+	else if (READ_ONCE(me->online))
+		push_choose(p, t, cpu, &where, pol);
 	enqueue_at(p, t, me, pol, &where, enq_flags);
 }
 
@@ -186,6 +203,7 @@ void BPF_STRUCT_OPS(toll_runnable, struct task_struct *p, u64 enq_flags)
 		return;
 	if (enq_flags & SCX_ENQ_WAKEUP) {
 		t->run_ns = 0;
+		demand_sleep(t, scx_bpf_now());
 		me->nr_wakes++;
 	}
 	group_enter(p, t);
@@ -256,8 +274,10 @@ void BPF_STRUCT_OPS(toll_quiescent, struct task_struct *p, u64 deq_flags)
 	weight_del(t);
 	group_leave(t);
 	t->enqueued_at = 0;
-	if (deq_flags & SCX_DEQ_SLEEP)
+	if (deq_flags & SCX_DEQ_SLEEP) {
 		t->avg_run_ns = toll_average(t->avg_run_ns, t->run_ns);
+		t->slept_at = scx_bpf_now();
+	}
 }
 
 void BPF_STRUCT_OPS(toll_tick, struct task_struct *p)
@@ -278,7 +298,7 @@ void BPF_STRUCT_OPS(toll_tick, struct task_struct *p)
 		return;
 	if (me->end_at && time_after(now, me->end_at))
 		run_extend(me, llc, now + toll_expect_turn(t->avg_run_ns, t->run_ns, p->scx.slice));
-	if (group_throttled(p, t))
+	if (group_throttled(p, t) || class_leaves(p, t, t->llc))
 		scx_bpf_task_set_slice(p, 0);
 	handoff_check(p, me);
 	look_outward(t->llc, now, pol);
@@ -296,12 +316,15 @@ void BPF_STRUCT_OPS(toll_update_idle, s32 cpu, bool idle)
 
 	if (!me)
 		return;
+	/* A dying CPU goes idle once more. */
+	if (!READ_ONCE(me->online))
+		return;
 	idle_set(me, idle);
 	if (!idle)
 		return;
 	llc = llc_of(me->llc);
 	if ((llc && READ_ONCE(llc->nr_queued)) || scx_bpf_dsq_nr_queued(dsq_cpu(cpu)) > 0)
-		scx_bpf_kick_cpu(cpu, SCX_KICK_IDLE);
+		kick(cpu, SCX_KICK_IDLE);
 }
 
 /*
@@ -376,8 +399,10 @@ s32 BPF_STRUCT_OPS_SLEEPABLE(toll_init)
 	u32 llc, cpu;
 	s32 err;
 
-	bpf_for(llc, 0, toll_nr_llcs) {
-		err = init_llc(llc);
+	bpf_for(llc, 0, toll_nr_llcs + 1) {
+		err = llc < toll_nr_llcs ? init_llc(llc) : 0;
+		if (!err)
+			err = init_mask(llc);
 		if (err)
 			return err;
 	}
@@ -439,6 +464,8 @@ SCX_OPS_DEFINE(toll_ops,
 	       .update_idle		= (void *)toll_update_idle,
 	       .cpu_release		= (void *)toll_cpu_release,
 	       .cpu_acquire		= (void *)toll_cpu_acquire,
+	       .cpu_online		= (void *)toll_cpu_online,
+	       .cpu_offline		= (void *)toll_cpu_offline,
 	       .init_task		= (void *)toll_init_task,
 	       .exit_task		= (void *)toll_exit_task,
 	       .enable			= (void *)toll_enable,

@@ -58,6 +58,12 @@ static __always_inline s64 penalty_of(struct ask *a, struct toll_task *t, u32 to
 		a->remote_ns = toll_remote(a->span_ns, pol->remote_pm[home][there],
 					   pol->remote_pm[home][here]);
 	}
+	if (in_wrong_class(t, to) && !in_wrong_class(t, from)) {
+		a->remote_ns += TOLL_AGAINST_CLASS_NS;
+		/* Whoever belongs on a big core takes longer on a little one. */
+		if (llc_little(to))
+			a->remote_ns += toll_remote(a->span_ns, toll_slower_pm, 0);
+	}
 	return toll_penalty(pol->hop_ns[from][to], a->refill_ns, a->remote_ns, pol->price_q10);
 }
 
@@ -102,7 +108,7 @@ __noinline u32 worth_moving(struct ask *a, struct toll_task *t, u32 to, u64 wait
 
 	if (!a || !t || !pol)
 		return TOLL_NOT_WORTH;
-	level = level_of(a->from, to);
+	level = price_level(a->from, to);
 	a->to = to;
 	a->flags |= TOLL_PRICED;
 	a->wait_to_ns = wait_to_ns;

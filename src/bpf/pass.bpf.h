@@ -10,7 +10,8 @@
  *      owed leaves the rest to the others (water-filling)             owe, mend
  *   4. cpu.max: new periods begin, parked tasks return                refill, unpark
  *   5. the queue of an LLC whose CPUs are all taken by real-time
- *      tasks goes to the nearest LLC that has some left               rehome
+ *      tasks, or do not serve it, goes to the nearest LLC that has
+ *      some left                                                      pass_queues
  *
  * The functions without `static` are global ones, verified once.
  */
@@ -209,12 +210,12 @@ static __always_inline u32 home_for(struct task_struct *p, u32 llc_id)
 	struct toll_llc *llc = llc_of(llc_id);
 	u32 rank, to;
 
-	if (llc && llc_capacity(llc) && may_use(p, llc_id))
+	if (llc && llc_nr_usable(llc) && may_use(p, llc_id))
 		return llc_id;
 	bpf_for(rank, 0, toll_nr_llcs - 1) {
 		to = outward(llc_id, rank);
 		llc = llc_of(to);
-		if (llc && llc_capacity(llc) && may_use(p, to))
+		if (llc && llc_nr_usable(llc) && may_use(p, to))
 			return to;
 	}
 	return TOLL_NO_LLC;
@@ -239,7 +240,7 @@ static __always_inline void wake_cpu_for(struct task_struct *p, u32 llc_id)
 	s32 cpu = is_pinned(p) ? scx_bpf_task_cpu(p) : find_idle_from_tick(p, llc_id);
 
 	if (cpu >= 0)
-		scx_bpf_kick_cpu(cpu, SCX_KICK_IDLE);
+		kick(cpu, SCX_KICK_IDLE);
 }
 
 /* queue_add() and queue_del() once, for the verifier: with them in the loop below 6.19 fails. */
@@ -370,15 +371,39 @@ static __always_inline void pass_groups(void)
 	}
 }
 
+/* Note whether the queue of LLC @llc_id is served; wake one of its CPUs the first time that it is not. */
+static __always_inline void note_served(struct toll_llc *llc, u32 llc_id)
+{
+	const struct cpumask *cpus = llc_cpus(llc_id);
+	u32 cpu;
+
+	if (READ_ONCE(llc->nr_running) || !READ_ONCE(llc->nr_queued)) {
+		llc->nr_unserved = 0;
+		return;
+	}
+	if (llc->nr_unserved++ || !cpus)
+		return;
+	cpu = bpf_cpumask_any_distribute(cpus);
+	if (cpu < toll_nr_cpu_ids)
+		kick(cpu, SCX_KICK_IDLE);
+}
+
 /* Step 5. */
-static __always_inline void pass_taken(void)
+static __always_inline void pass_queues(void)
 {
 	struct toll_llc *llc;
 	u32 i;
 
+	bpf_rcu_read_lock();
 	bpf_for(i, 0, toll_nr_llcs) {
 		llc = llc_of(i);
-		if (llc && !llc_capacity(llc) && READ_ONCE(llc->nr_queued))
+		if (llc)
+			note_served(llc, i);
+	}
+	bpf_rcu_read_unlock();
+	bpf_for(i, 0, toll_nr_llcs) {
+		llc = llc_of(i);
+		if (llc && !llc_nr_usable(llc) && READ_ONCE(llc->nr_queued))
 			bring_back(dsq_llc(i), i, TOLL_BRING_BACK);
 	}
 }
@@ -391,7 +416,7 @@ static int pass_run(void *map, u32 *key, struct bpf_timer *timer)
 	toll_pass.span_ns = time_delta(now, toll_pass.now);
 	toll_pass.now = now;
 	pass_groups();
-	pass_taken();
+	pass_queues();
 	bpf_timer_start(timer, TOLL_PASS_NS, 0);
 	return 0;
 }

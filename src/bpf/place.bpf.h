@@ -3,7 +3,8 @@
  * place.bpf.h - where a waking task goes (select_cpu).
  *
  *   1. a newborn process: an idle CPU where least lives (home.bpf.h)
- *      anybody else: an idle CPU of the node of its memory, if it ran elsewhere
+ *      anybody else: an idle CPU of the class of cores where it belongs (class.bpf.h),
+ *      or of the node of its memory, if it ran elsewhere
  *   2. an idle CPU of the LLC where it ran last (free: it shares the cache)
  *   3. a newborn: an idle CPU anywhere, nearest first, else the shortest wait
  *   4. an idle CPU of another LLC of the node, if the wait saved exceeds P
@@ -165,6 +166,52 @@ static __always_inline s32 place_homeward(struct task_struct *p, struct toll_tas
 		return -EBUSY;
 	a.node = t->home_node;
 	return place_outward(p, t, &a, TOLL_LEVEL_NODE, pol);
+}
+
+/* An LLC with an idle CPU of the class where @t belongs, nearest to @from; TOLL_NO_LLC: none. */
+static __always_inline u32 idle_in_class(struct task_struct *p, struct toll_task *t, u32 from)
+{
+	struct toll_llc *llc;
+	u32 rank, to;
+
+	bpf_for(rank, 0, toll_nr_llcs - 1) {
+		to = outward(from, rank);
+		llc = llc_of(to);
+		if (llc_little(to) == t->demand.little && llc && may_have_idle(llc) && may_use(p, to))
+			return to;
+	}
+	return TOLL_NO_LLC;
+}
+
+/* An idle CPU of the class where @t belongs, claimed; negative if it is there or none is idle. */
+__noinline s32 place_class(struct task_struct *p __arg_trusted, struct toll_task *t, u32 kind,
+			   u32 from, const struct toll_policy *pol)
+{
+	struct about about = { .kind = kind, .level = TOLL_LEVEL_LLC, .from = from, .to = from };
+	struct toll_cpu *me = this_cpu();
+	s32 cpu = -EBUSY;
+	u32 to;
+
+	if (!t || !pol || !me || !in_wrong_class(t, from))
+		return -EBUSY;
+	about.verdict = TOLL_NOTHING;
+	to = idle_in_class(p, t, from);
+	if (to != TOLL_NO_LLC) {
+		cpu = claim_idle(p, to);
+		about.to = to;
+		about.level = level_of(from, to);
+		about.verdict = cpu >= 0 ? TOLL_APPLIED : TOLL_RACED;
+	}
+	about.to_cpu = cpu >= 0 ? cpu : -1;
+	count_asked(me, kind, about.level);
+	conclude(me, p, t, NULL, &about, pol);
+	return cpu;
+}
+
+/* The running task @p has to be queued anew: a core of the class where it belongs is idle. */
+static __always_inline bool class_leaves(struct task_struct *p, struct toll_task *t, u32 llc)
+{
+	return in_wrong_class(t, llc) && idle_in_class(p, t, llc) != TOLL_NO_LLC;
 }
 
 /* Steps 4 and 5: leave the LLC for an idle CPU further out. */

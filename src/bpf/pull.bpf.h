@@ -284,15 +284,19 @@ static __always_inline s32 find_idle_from_tick(struct task_struct *p, u32 to)
 
 	if (!cpus)
 		return -EBUSY;
-	if (p->nr_cpus_allowed >= toll_nr_cpus)
-		idle = scx_bpf_pick_idle_cpu(cpus, 0);
+	/* A whole idle core first: a thread beside a busy one gets a third of a core. */
+	if (p->nr_cpus_allowed >= toll_nr_cpus) {
+		idle = toll_has_smt ? scx_bpf_pick_idle_cpu(cpus, SCX_PICK_IDLE_CORE) : -EBUSY;
+		if (idle < 0)
+			idle = scx_bpf_pick_idle_cpu(cpus, 0);
+	}
 	if (idle >= 0)
 		return idle;
 	bpf_for(cpu, 0, toll_nr_cpu_ids) {
 		if (cpu_llc(cpu) != to || !bpf_cpumask_test_cpu(cpu, p->cpus_ptr))
 			continue;
 		c = cpu_of(cpu);
-		if (c && !READ_ONCE(c->end_at) && !READ_ONCE(c->taken)) {
+		if (c && READ_ONCE(c->online) && !READ_ONCE(c->end_at) && !READ_ONCE(c->taken)) {
 			scx_bpf_test_and_clear_cpu_idle(cpu);
 			return cpu;
 		}
@@ -330,7 +334,7 @@ __noinline bool wake_for(u32 from, u32 to, const struct toll_policy *pol)
 		if (cpu < 0)
 			continue;
 		me->nr_kicks++;
-		scx_bpf_kick_cpu(cpu, SCX_KICK_IDLE);
+		kick(cpu, SCX_KICK_IDLE);
 		woken = true;
 		break;
 	}
@@ -378,7 +382,7 @@ static __always_inline void look_again(struct toll_cpu *me, s32 cpu, u32 llc_id)
 	if (!llc || !READ_ONCE(llc->nr_queued) || me->looked_again >= TOLL_LOOK_AGAIN)
 		return;
 	me->looked_again++;
-	scx_bpf_kick_cpu(cpu, SCX_KICK_IDLE);
+	kick(cpu, SCX_KICK_IDLE);
 }
 
 #endif /* TOLL_PULL_BPF_H */

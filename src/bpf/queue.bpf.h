@@ -34,7 +34,7 @@ static __always_inline void enqueue_pinned(struct task_struct *p, struct toll_ta
 	me->nr_pinned++;
 	scx_bpf_dsq_insert_vtime(p, dsq_cpu(cpu), t->turn_ns, t->deadline, enq_flags);
 	if (scx_bpf_test_and_clear_cpu_idle(cpu))
-		scx_bpf_kick_cpu(cpu, SCX_KICK_IDLE);
+		kick(cpu, SCX_KICK_IDLE);
 	else if (wakes)
 		preempt_for(p, t, me, llc_id, cpu);
 }
@@ -60,13 +60,13 @@ static __always_inline void enqueue_at(struct task_struct *p, struct toll_task *
 		/* Count it first and look for an idle CPU once more: see toll_update_idle(). */
 		queue_add(t, where->llc, turn, 1);
 		llc = llc_of(where->llc);
-		if (llc && may_have_idle(llc))
+		if (llc && may_have_idle(llc) && READ_ONCE(me->online))
 			cpu = claim_idle(p, where->llc);
 	}
 	if (cpu >= 0) {
 		queue_add(t, where->llc, turn, 0);
 		scx_bpf_dsq_insert(p, SCX_DSQ_LOCAL_ON | (u64)cpu, t->turn_ns, enq_flags);
-		scx_bpf_kick_cpu(cpu, SCX_KICK_IDLE);
+		kick(cpu, SCX_KICK_IDLE);
 		return;
 	}
 	scx_bpf_dsq_insert_vtime(p, dsq_llc(where->llc), t->turn_ns, t->deadline, enq_flags);

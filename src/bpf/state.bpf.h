@@ -16,10 +16,26 @@
 const volatile u32 toll_nr_llcs = 1;
 const volatile u32 toll_nr_cpu_ids = 1;
 const volatile u32 toll_nr_cpus = 1;			/* CPUs in the mask of a task that may use all */
-const volatile u16 toll_cpu_llc[TOLL_MAX_CPUS];	/* TOLL_NO_LLC: not ours */
 const volatile u8 toll_llc_node[TOLL_MAX_LLCS];
+const volatile u8 toll_llc_cache[TOLL_MAX_LLCS];	/* parts of one cache have the same */
+const volatile u32 toll_little_q10 = 0;			/* capacity of a little core; 0: all are of one class */
+const volatile u32 toll_slower_pm = 0;			/* extra run time there of what ran on a big one */
+const volatile u64 toll_class_hold_ns = 100000000;	/* demand beyond a threshold for so long changes the class */
+const volatile u16 toll_llc_q10[TOLL_MAX_LLCS];		/* capacity of each of its cores */
+const volatile bool toll_has_smt = false;		/* some core has several threads */
 /* Row i: the other LLCs, nearest first; toll_nr_llcs - 1 entries are used. */
 const volatile u8 toll_outward[TOLL_MAX_LLCS][TOLL_MAX_LLCS];
+
+/*
+ * CPUs, also those that come later: user space fills in what it did not know at
+ * the start once they are online.
+ */
+u16 toll_cpu_llc[TOLL_MAX_CPUS];	/* TOLL_NO_LLC: not known (yet) */
+u16 toll_cpu_capacity[TOLL_MAX_CPUS];	/* of its core */
+u16 toll_cpu_sibling[TOLL_MAX_CPUS];	/* next thread of its core, in a ring; TOLL_MAX_CPUS: none */
+u64 toll_hotplugs;			/* CPUs that went or came */
+u64 toll_strangers;			/* ... that came and belong to no LLC yet */
+u64 toll_nr_left;			/* tasks that left a queue which no CPU served any more */
 
 /* For tests: compare the policy's seal before and after every decision (check.bpf.h). */
 const volatile bool toll_check_policy = false;
@@ -87,7 +103,7 @@ struct toll_mask {
 
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(max_entries, TOLL_MAX_LLCS);
+	__uint(max_entries, TOLL_MAX_LLCS + 1);	/* the last: all CPUs that are online */
 	__type(key, u32);
 	__type(value, struct toll_mask);
 } toll_masks SEC(".maps");
@@ -147,6 +163,26 @@ static __always_inline struct toll_cpu *this_cpu(void)
 	return cpu_of(bpf_get_smp_processor_id());
 }
 
+static __always_inline bool is_online(s32 cpu)
+{
+	struct toll_cpu *c = cpu_of(cpu);
+
+	return c && READ_ONCE(c->online);
+}
+
+/*
+ * Wake @cpu, or with SCX_KICK_PREEMPT end the turn there. Not from a CPU that is
+ * going offline, which still wakes tasks when it can serve no interrupt any
+ * more: the kick would stay in its list for ever, even when it has come back,
+ * and the kernel would wait for it when the scheduler ends. What waits is found
+ * by the timer (pass.bpf.h: note_served).
+ */
+static __always_inline void kick(s32 cpu, u64 flags)
+{
+	if (is_online(bpf_get_smp_processor_id()))
+		scx_bpf_kick_cpu(cpu, flags);
+}
+
 static __always_inline struct toll_task *task_of(struct task_struct *p)
 {
 	return bpf_task_storage_get(&toll_tasks, p, 0, 0);
@@ -158,7 +194,7 @@ static __always_inline struct toll_group *group_of(u32 slot)
 	return bpf_map_lookup_elem(&toll_groups, &slot);
 }
 
-/* LLC of @cpu; TOLL_NO_LLC for a CPU that was offline at the start. */
+/* LLC of @cpu; TOLL_NO_LLC for a CPU that was offline at the start and is not adopted yet. */
 static __always_inline u32 cpu_llc(s32 cpu)
 {
 	return toll_cpu_llc[cpu & (TOLL_MAX_CPUS - 1)];
@@ -182,6 +218,17 @@ static __always_inline u32 level_of(u32 from, u32 to)
 	return llc_node(from) == llc_node(to) ? TOLL_LEVEL_LLC : TOLL_LEVEL_NODE;
 }
 
+/*
+ * The level at which a move is priced: parts of one cache are as near as two
+ * cores of it, though a search meets them as LLCs of the same node.
+ */
+static __always_inline u32 price_level(u32 from, u32 to)
+{
+	if (toll_llc_cache[from & (TOLL_MAX_LLCS - 1)] == toll_llc_cache[to & (TOLL_MAX_LLCS - 1)])
+		return TOLL_LEVEL_CORE;
+	return level_of(from, to);
+}
+
 static __always_inline struct toll_gate *gate_of(u32 from, u32 to)
 {
 	u32 key = from * toll_nr_llcs + to;
@@ -196,7 +243,7 @@ static __always_inline struct toll_pair *pair_of(u32 from, u32 to)
 	return bpf_map_lookup_elem(&toll_pairs, &key);
 }
 
-/* The CPUs of @llc, NULL before init has made them. Valid under RCU. */
+/* The online CPUs of @llc (of all for toll_nr_llcs), NULL before init has made them. Valid under RCU. */
 static __always_inline const struct cpumask *llc_cpus(u32 llc)
 {
 	struct toll_mask *mask = bpf_map_lookup_elem(&toll_masks, &llc);

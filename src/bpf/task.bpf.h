@@ -32,6 +32,7 @@ static __always_inline void task_begin(struct toll_task *t)
 	t->ran_cpu = -1;
 	t->home_node = TOLL_NO_NODE;
 	t->home_llc = TOLL_NO_LLC;
+	t->demand.util_q10 = TOLL_Q10_ONE / 2;
 	t->kind = TOLL_KIND_OTHER;
 	t->weight_llc = TOLL_NO_LLC;
 	t->group_counted = TOLL_MAX_GROUPS;

@@ -6,7 +6,7 @@
 //! goes wrong before anything is changed.
 
 use super::wire::brief;
-use crate::config::{learn_value, migrate_value, slice_value};
+use crate::config::{gate_value, learn_value, migrate_value, slice_value};
 use crate::model::decide::Migrate;
 use crate::model::{Hysteresis, PenaltyTable, file};
 use crate::policy::Policy;
@@ -16,10 +16,9 @@ use crate::units::Ns;
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 
-/// Largest threshold or hold time, in microseconds.
-const HYSTERESIS_US_MAX: f64 = 60e6;
 /// What an unknown key is answered with.
-const KEYS: &str = "penalty, slice_us, migrate, learn, hysteresis_us.llc or hysteresis_us.node";
+const KEYS: &str = "penalty, slice_us, migrate, learn, hysteresis_us.core, hysteresis_us.llc or \
+                    hysteresis_us.node";
 
 /// One change, as asked for.
 #[derive(Debug, Clone, PartialEq)]
@@ -79,6 +78,7 @@ fn parse_one(text: &str) -> Result<Change, String> {
             Ok(Change::Migrate(migrate, fixed))
         }
         "learn" => Ok(Change::Learn(learn_value(value)?)),
+        "hysteresis_us.core" => parse_gate(Level::Core, value),
         "hysteresis_us.llc" => parse_gate(Level::Llc, value),
         "hysteresis_us.node" => parse_gate(Level::Node, value),
         _ => Err(format!("no such key, expected {KEYS}")),
@@ -95,25 +95,8 @@ fn parse_penalty(value: &str) -> Result<Change, String> {
     }
 }
 
-/// `OPEN[,CLOSE[,HOLD]]`.
 fn parse_gate(level: Level, value: &str) -> Result<Change, String> {
-    let mut gate = [None; 3];
-    let numbers: Vec<&str> = value.split(',').collect();
-    if numbers.len() > gate.len() {
-        return Err("expected OPEN[,CLOSE[,HOLD]] in microseconds".into());
-    }
-    for (to, text) in gate.iter_mut().zip(numbers) {
-        let us: Option<f64> = text.parse().ok();
-        let us = us.filter(|us| (0.0..=HYSTERESIS_US_MAX).contains(us)).ok_or_else(|| {
-            format!(
-                "{:?} is no time, expected OPEN[,CLOSE[,HOLD]], each microseconds from 0 to \
-                 {HYSTERESIS_US_MAX}",
-                brief(text, 20)
-            )
-        })?;
-        *to = Some(Ns::try_from_us(us).map_err(|why| format!("{us} {why}"))?);
-    }
-    Ok(Change::Gate(level, gate))
+    Ok(Change::Gate(level, gate_value(value)?))
 }
 
 impl Change {

@@ -16,7 +16,7 @@
 //!
 //! | quantity | formula | function |
 //! |---|---|---|
-//! | W, the wait | (queued + still needed by what runs) / CPUs | [`wait`], [`running_need`] |
+//! | W, the wait | (queued + still needed by what runs) / capacity of the CPUs | [`wait`], [`running_need`] |
 //! | ΔL, the gain | turns × (W here − W there) | [`gain`], [`turns`] |
 //! | warmth | grows by a share of run time, fades by others' busy time | [`warm_grow`], [`warm_left`] |
 //! | refill | (warm here − warm there) × factor of the level | [`refill`] |
@@ -100,11 +100,21 @@ pub fn running_need(end_sum_ns: u64, nr: u64, now_ns: u64, slice_ns: u64) -> u64
     unsigned(need.clamp(0, most))
 }
 
-/// W: how long a task that joins an LLC of `nr_cpus` CPUs waits, in ns, when `ahead_ns` of run
-/// time is queued and the running tasks need `need_ns` yet. No CPU counts as one.
-pub fn wait(ahead_ns: u64, need_ns: u64, nr_cpus: u32) -> u64 {
+/// W: how long a task that joins an LLC waits, in ns, when `ahead_ns` of run time is queued, the
+/// running tasks need `need_ns` yet, and CPUs of together `capacity_q10` (1024 = one core of the
+/// most capable kind) work it off. Where there is no CPU it waits for the longest time there is.
+pub fn wait(ahead_ns: u64, need_ns: u64, capacity_q10: u32) -> u64 {
     let work = time(ahead_ns) + time(need_ns);
-    unsigned((work / i128::from(nr_cpus.max(1))).min(time(u64::MAX)))
+    let wait = (work * ONE).checked_div(i128::from(capacity_q10));
+    unsigned(wait.unwrap_or(i128::MAX).min(time(u64::MAX)))
+}
+
+/// Share of a core that one more thread adds to it, in Q10, as `TOLL_THREAD_Q10` in `decide.h`.
+pub const THREAD_Q10: u32 = 307;
+
+/// What one more thread adds to a core of `core_q10` that has one already.
+pub fn thread_capacity(core_q10: u32) -> u32 {
+    core_q10.min(Q10_ONE) * THREAD_Q10 / Q10_ONE
 }
 
 /// Full slices in the expected run time, between 1 and `max_turns` (which counts as at least 1).
@@ -324,4 +334,71 @@ pub fn refilled(budget_ns: i64, quota_ns: u64, burst_ns: u64, nr_periods: u64) -
     let left = i128::from(budget_ns).clamp(-time(u64::MAX), most);
     let periods = i128::from(nr_periods.min(u64::from(FACTOR_MAX)));
     signed((left + time(quota_ns) * periods).min(most))
+}
+/// Time in which half of a task's demand fades, in ns.
+pub const UTIL_HALF_NS: u64 = 32_000_000;
+/// Run time and sleep are summed up to this much before they count, in ns.
+pub const UTIL_STEP_NS: u64 = 1_000_000;
+
+/// How much of a core a task uses, and on which class of cores it belongs.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Demand {
+    /// Run time not counted yet, in ns.
+    pub ran_ns: u64,
+    /// Sleep not counted yet, in ns.
+    pub slept_ns: u64,
+    /// Since when the demand asks for the other class, in ns.
+    pub since_ns: Option<u64>,
+    /// Share of a most capable core, Q10.
+    pub util_q10: u32,
+    /// True if it belongs on a little core.
+    pub little: bool,
+}
+
+impl Demand {
+    /// What is left of 1024 after `ns`: a half per [`UTIL_HALF_NS`], straight lines in between.
+    fn fade(ns: i128) -> i128 {
+        let (halves, rest) = (ns / i128::from(UTIL_HALF_NS), ns % i128::from(UTIL_HALF_NS));
+        let left = ONE - rest * (ONE / 2) / i128::from(UTIL_HALF_NS);
+        (0..halves.min(10)).fold(left, |left, _| left / 2) * i128::from(halves < 10)
+    }
+
+    /// The task slept for `slept_ns` and then ran for `ran_ns` on a core of `core_q10`.
+    pub fn add(&mut self, ran_ns: u64, slept_ns: u64, core_q10: u32) {
+        let step = i128::from(UTIL_STEP_NS);
+        let (core, util) = (i128::from(core_q10).min(ONE), i128::from(self.util_q10).min(ONE));
+        let slept = time(self.slept_ns) + time(slept_ns);
+        let ran = time(self.ran_ns) + time(ran_ns);
+        let faded =
+            if slept < step { i128::from(self.util_q10) } else { util * Self::fade(slept) / ONE };
+        self.slept_ns = if slept < step { unsigned(slept) } else { 0 };
+        if ran_ns > 0 && ran >= step {
+            let keep = Self::fade(ran);
+            self.util_q10 = ((faded.min(ONE) * keep + core * (ONE - keep)) / ONE) as u32;
+            self.ran_ns = 0;
+        } else {
+            self.util_q10 = faded as u32;
+            self.ran_ns = unsigned(ran);
+        }
+    }
+
+    /// Where the task belongs: it changes after `hold_ns` without a break above four fifths of
+    /// what a little core gives, or below half of it.
+    pub fn class(&mut self, little_q10: u32, now_ns: u64, hold_ns: u64) -> bool {
+        let little = little_q10.min(ONE as u32);
+        let other = match self.little {
+            true => self.util_q10 > little * 4 / 5,
+            false => self.util_q10 < little / 2,
+        };
+        match self.since_ns {
+            _ if !other => self.since_ns = None,
+            None => self.since_ns = Some(now_ns.max(1)),
+            Some(since) if now_ns > since && now_ns - since >= hold_ns => {
+                self.little = !self.little;
+                self.since_ns = None;
+            }
+            Some(_) => {}
+        }
+        self.little
+    }
 }

@@ -124,7 +124,7 @@ fn pair_hops(
         let Some((a, b)) = topo.cpu(a).zip(topo.cpu(b)).map(|(a, b)| (a.llc, b.llc)) else {
             continue;
         };
-        let level = topo.level(a, b);
+        let level = topo.price_level(a, b);
         let fixed = measured.fixed(distance_of(level));
         let Some(hop) = fixed.and_then(|fixed| hop(fixed, &row.modified)) else { continue };
         if level == Level::Core {

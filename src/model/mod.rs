@@ -15,12 +15,14 @@
 //! - [`mod@from_measured`]: the table of costs from the measured figures;
 //! - [`learn`]: the fixed costs refined by what moves took while the scheduler ran;
 //! - [`warmth`]: the decay of warm cache lines while others run;
+//! - [`capacity`]: what CPUs are worth together, and which class of CPU a task belongs on;
 //! - [`hysteresis`]: two thresholds and a hold time per level;
 //! - [`decide`]: the formulas of `src/bpf/decide.h` a second time, to be tested against.
 //!
 //! No I/O except one file that is read, no clock, no BPF types: the same input always gives the
 //! same policy.
 
+pub mod capacity;
 pub mod decide;
 pub mod file;
 pub mod from_measured;

@@ -295,11 +295,11 @@ fn monotone<T: Copy + Ord + fmt::Display>(
 ///
 /// A distance table may differ by direction; the larger figure counts both ways.
 fn class_hop(hops: &[Ns; 3], topo: &Topology, from: LlcId, to: LlcId) -> Ns {
-    let level = topo.level(from, to);
+    let level = topo.price_level(from, to);
     let hop = hops[level.index()];
     let nodes = topo.llc(from).zip(topo.llc(to)).map(|(from, to)| (from.node, to.node));
     match (level, nodes) {
-        (Level::Core, _) => Ns::ZERO,
+        _ if from == to => Ns::ZERO,
         (Level::Node, Some((a, b))) => {
             let distance = topo.distance(a, b).max(topo.distance(b, a));
             let beyond = distance.saturating_sub(LOCAL_DISTANCE);

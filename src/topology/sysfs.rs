@@ -29,6 +29,7 @@ use std::path::{Path, PathBuf};
 pub const ROOT_VARIABLE: &str = "SCX_SYSFS_PREFIX";
 
 const CPU_DIR: &str = "sys/devices/system/cpu";
+const ISOLATED_PARTITIONS: &str = "sys/fs/cgroup/cpuset.cpus.isolated";
 const NODE_DIR: &str = "sys/devices/system/node";
 /// `scx_utils` marks a cache that sysfs does not describe with this number.
 const NO_CACHE: usize = usize::MAX;
@@ -301,10 +302,10 @@ fn build(scx: &scx_utils::Topology, root: &Path) -> Result<Topology> {
                 Shared::Node => None,
             };
             node.llcs.push(id);
-            llcs.push(Llc { id, kernel_id, node: node.id, cpus, cache_kib });
+            llcs.push(Llc { id, kernel_id, cache: id.0, node: node.id, cpus, cache_kib });
         }
     }
-    let cpus = dense_cpus(scx, &llcs);
+    let cpus = dense_cpus(scx, &llcs, &isolated_cpus(root)?);
     if cpus.is_empty() {
         bail!("{}: no CPU of any node is online", root.join(NODE_DIR).display());
     }
@@ -414,11 +415,23 @@ fn cache_kib(
     }
 }
 
+/// The CPUs that the kernel keeps out of load balancing, by its command line or as isolated
+/// partitions of cpusets; an old kernel does not say.
+fn isolated_cpus(root: &Path) -> Result<BTreeSet<u32>> {
+    let mut cpus = BTreeSet::new();
+    for file in [root.join(CPU_DIR).join("isolated"), root.join(ISOLATED_PARTITIONS)] {
+        if file.exists() && !text(&file)?.is_empty() {
+            cpus.extend(cpu_list(&file)?);
+        }
+    }
+    Ok(cpus)
+}
+
 /// CPUs by ascending number with our LLC, node and core numbers.
 ///
 /// The capacity is the kernel's own where it exports one for every CPU; otherwise what
 /// `scx_utils` guesses from CPPC or the highest frequency.
-fn dense_cpus(scx: &scx_utils::Topology, llcs: &[Llc]) -> Vec<Cpu> {
+fn dense_cpus(scx: &scx_utils::Topology, llcs: &[Llc], isolated: &BTreeSet<u32>) -> Vec<Cpu> {
     let exported = scx.all_cpus.values().all(|cpu| cpu.kernel_cpu_capacity.is_some());
     let mut cores: BTreeMap<(LlcId, usize), u32> = BTreeMap::new();
     let mut cpus = Vec::new();
@@ -431,7 +444,14 @@ fn dense_cpus(scx: &scx_utils::Topology, llcs: &[Llc]) -> Vec<Cpu> {
             let core = *cores.entry((llc.id, from.core_id)).or_insert(next);
             let capacity = from.kernel_cpu_capacity.filter(|_| exported);
             let capacity = capacity.unwrap_or(from.cpu_capacity).clamp(1, CAPACITY_ONE as usize);
-            cpus.push(Cpu { id, llc: llc.id, node: llc.node, core, capacity: capacity as u32 });
+            cpus.push(Cpu {
+                id,
+                llc: llc.id,
+                node: llc.node,
+                core,
+                capacity: capacity as u32,
+                isolated: isolated.contains(&id.0),
+            });
         }
     }
     cpus.sort_unstable_by_key(|cpu| cpu.id);

@@ -41,8 +41,8 @@ try full tollwork requests --socket "$SOCKET" --hanging 8 '{"what":"get"}'
 
 echo "== hotplug"
 echo 0 >/sys/devices/system/cpu/cpu3/online
-await_state disabled
-await_state enabled
+sleep 1
+require_toll
 scx_toll get --json
 
 echo "== KILL"

@@ -9,6 +9,7 @@ mod measured_tables;
 mod openmetrics_reader;
 mod vm;
 
+mod a_class_of_cores_is_changed_once;
 mod a_made_up_machine_gets_its_recorded_table;
 mod a_recording_is_what_happened;
 mod a_short_sleeper_gets_in_among_hogs;
@@ -18,6 +19,7 @@ mod an_error_exit_gives_the_machine_back;
 mod bad_machines_are_refused;
 mod books_balance_after_a_storm;
 mod counters_agree_with_the_tracepoint;
+mod cpus_go_and_come_in_place;
 mod emulation_is_not_measured;
 mod every_decision_is_explained;
 mod flags_change_what_happens;

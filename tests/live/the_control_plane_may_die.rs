@@ -29,5 +29,5 @@ fn every_end_leaves_the_machine_on_its_default_scheduler_with_all_tasks_running(
     assert_eq!(ran.value("hotplug", "after_0"), "enabled", "{}", ran.all());
     assert_eq!(ran.value("hotplug", "after_1"), "enabled", "{}", ran.all());
     assert_eq!(ran.value("hotplug", "alive"), "0", "{}", ran.all());
-    assert_eq!(ran.value("hotplug", "reports"), "3", "one per start: {}", ran.all());
+    assert_eq!(ran.value("hotplug", "reports"), "1", "it was not started anew: {}", ran.all());
 }
