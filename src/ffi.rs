@@ -47,6 +47,7 @@ mod host {
         pub safe fn toll_host_turn(slice: u64, least: u64, nr_waiting: u64, nr_cpus: u32) -> u64;
         pub safe fn toll_host_group_part(share: u64, weight: u64, inner: u64) -> u64;
         pub safe fn toll_host_due(fair: u64, sum: u64, used: u64, most: u64) -> u64;
+        pub safe fn toll_host_mend_due(due: u64, span: u64, nr: u64, slice: u64) -> u64;
         pub safe fn toll_host_mend(lag: i64, due: u64) -> u32;
         pub safe fn toll_host_refilled(budget: i64, quota: u64, burst: u64, periods: u64) -> i64;
         pub fn toll_host_demand(d: *mut Demand, ran: u64, slept: u64, core_q10: u32) -> u32;
@@ -215,6 +216,11 @@ pub fn group_part(share_q10: u64, weight: u64, inner: u64) -> u64 {
 /// `toll_due()`: run time due to a group.
 pub fn due(fair_q10: u64, sum_q10: u64, used_ns: u64, most_ns: u64) -> u64 {
     host::toll_host_due(fair_q10, sum_q10, used_ns, most_ns)
+}
+
+/// `toll_mend_due()`: what a group is due while it gets back what it is owed.
+pub fn mend_due(due_ns: u64, span_ns: u64, nr: u64, slice_ns: u64) -> u64 {
+    host::toll_host_mend_due(due_ns, span_ns, nr, slice_ns)
 }
 
 /// `toll_mend()`: correction of a group's share, Q10.

@@ -188,6 +188,7 @@ proptest! {
         prop_assert_eq!(ffi::group_part(a, b, c), reference::group_part(a, b, c));
         prop_assert_eq!(ffi::due(a, b, c, d), reference::due(a, b, c, d));
         prop_assert_eq!(ffi::mend(lag, a), reference::mend(lag, a));
+        prop_assert_eq!(ffi::mend_due(a, b, c, d), reference::mend_due(a, b, c, d));
         prop_assert_eq!(ffi::refilled(lag, a, b, c), reference::refilled(lag, a, b, c));
     }
 }

@@ -24,7 +24,7 @@
  *   histograms          toll_hist_slot()  likewise, one slot to the power of two
  *   virtual time        toll_vtime(), toll_weight_usable()
  *   turn                toll_turn()       shorter when many wait
- *   groups              toll_group_part(), toll_mend(), toll_refilled()
+ *   groups              toll_group_part(), toll_mend_due(), toll_mend(), toll_refilled()
  *   classes of cores    toll_demand_add(), toll_class_pass()
  */
 #ifndef TOLL_DECIDE_H
@@ -429,10 +429,28 @@ TOLL_FN u64 toll_due(u64 fair_q10, u64 sum_q10, u64 used_ns, u64 most_ns)
 }
 
 /*
- * Factor on a group's share, Q10, that brings back what it is owed: @lag_ns
- * over what it is due per TOLL_MEND_NS, @due_ns. Up to 8 and down to 1/8.
+ * What a group is due, at @due_ns in each @span_ns, over the time in which it is
+ * to get back what it is owed: while each of its @nr tasks has two turns of
+ * @slice_ns. A correction acts on turns that begin after it, so one that is
+ * faster than this would swing. In terms of time, from 50 ms to 4 s.
  */
 #define TOLL_MEND_NS (50 * TOLL_MS)
+#define TOLL_MEND_RANGE 80
+
+TOLL_FN u64 toll_mend_due(u64 due_ns, u64 span_ns, u64 nr, u64 slice_ns)
+{
+	u64 turns = 2 * toll_min(nr, TOLL_FACTOR_MAX) * toll_min(slice_ns, TOLL_FACTOR_MAX * 64);
+	u64 least = toll_min(due_ns, TOLL_NS_MAX / 16) * TOLL_MEND_NS / (span_ns ? span_ns : 1);
+
+	if (turns < least)
+		return least;
+	return toll_min(turns, toll_clamp_ns(least) * TOLL_MEND_RANGE);
+}
+
+/*
+ * Factor on a group's share, Q10, that brings back what it is owed: @lag_ns
+ * over @due_ns, see toll_mend_due(). Up to 8 and down to 1/8.
+ */
 #define TOLL_MEND_MOST 8U
 
 TOLL_FN u32 toll_mend(s64 lag_ns, u64 due_ns)

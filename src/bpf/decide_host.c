@@ -143,6 +143,11 @@ u64 toll_host_due(u64 fair_q10, u64 sum_q10, u64 used_ns, u64 most_ns)
 	return toll_due(fair_q10, sum_q10, used_ns, most_ns);
 }
 
+u64 toll_host_mend_due(u64 due_ns, u64 span_ns, u64 nr, u64 slice_ns)
+{
+	return toll_mend_due(due_ns, span_ns, nr, slice_ns);
+}
+
 u32 toll_host_mend(s64 lag_ns, u64 due_ns)
 {
 	return toll_mend(lag_ns, due_ns);

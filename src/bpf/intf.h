@@ -445,7 +445,7 @@ struct toll_group {
 	u64 delta_ns;		/* W  used since the pass before */
 	u64 fair_q10;		/* W  weight of its own tasks at this pass, uncorrected */
 	s64 lag_ns;		/* W  what it was owed and did not get; negative: got too much */
-	u64 due_ns;		/* W  run time that is due to it per TOLL_MEND_NS */
+	u64 due_ns;		/* W  run time that is due to it, see toll_mend_due() */
 	u64 can_use_ns;		/* W  the most it could have used, when capped */
 	u64 kids_next;		/* W  kids as being summed */
 	u64 pass;		/* W  number of the pass that found it active */

@@ -25,13 +25,18 @@
 #define TOLL_OWED_Q10 (3 * TOLL_Q10_ONE / 2)
 /* Tasks that one pass brings back from one queue. */
 #define TOLL_BRING_BACK 256
-/* Passes over which what is owed fades; 8 s. */
-#define TOLL_FORGET 1024
+/* Passes over which what is owed fades; 32 s. */
+#define TOLL_FORGET 4096
 /*
  * A task does not stay parked for longer, whatever its group has used: the
  * kernel throws a scheduler out under which a task does not run for 30 s.
  */
 #define TOLL_PARKED_MOST_NS (10000ULL * TOLL_MS)
+
+/* Passes over which the root cgroup's weight is looked at. */
+#define TOLL_ROOT_PASSES 4
+/* Its mean goes an eighth of the way in each pass. */
+#define TOLL_ROOT_AVG_SHIFT 3
 
 /* What one pass works with; only the timer touches it. */
 struct pass {
@@ -41,6 +46,9 @@ struct pass {
 	u64 busy_ns;	/* sum of the LLCs' busy clocks */
 	u64 used_ns;	/* used by all since the pass before; what is left to share out */
 	u64 fair_q10;	/* weight of all that shares in it */
+	u64 groups_ns;	/* used by the groups since the pass before */
+	u64 root_q10[TOLL_ROOT_PASSES];	/* runnable in the root cgroup in the last passes */
+	u64 root_avg_q10;
 	/* Of bring_back(), here because the verifier would follow each count of a local. */
 	u32 looked;
 	u32 moved;
@@ -86,6 +94,7 @@ __noinline int gather(u32 slot)
 	used = READ_ONCE(g->used_ns);
 	g->delta_ns = used - g->used_seen_ns;
 	g->used_seen_ns = used;
+	toll_pass.groups_ns += g->delta_ns;
 	if ((!READ_ONCE(g->runnable) && !g->delta_ns) || !touch(g))
 		return 0;
 	bpf_for(i, 0, TOLL_MAX_DEPTH) {
@@ -167,6 +176,8 @@ __noinline int cap(u32 slot)
 __noinline int owe(u32 slot)
 {
 	struct toll_group *g = group_of(slot);
+	const struct toll_policy *pol = policy();
+	u64 slice_ns = pol ? pol->slice_ns : 0;
 	u64 due;
 
 	if (!g || !g->id || g->pass != toll_pass.nr || !g->fair_q10)
@@ -174,9 +185,9 @@ __noinline int owe(u32 slot)
 	due = g->capped ? g->can_use_ns :
 			  toll_due(g->fair_q10, toll_pass.fair_q10, toll_pass.used_ns, TOLL_NS_MAX);
 	g->lag_ns += (s64)due - (s64)g->delta_ns;
-	/* Forgotten over some seconds: an old debt says nothing about the load of today. */
+	/* Forgotten in the end: an old debt says nothing about the load of today. */
 	g->lag_ns -= g->lag_ns / TOLL_FORGET;
-	g->due_ns = due * TOLL_MEND_NS / (toll_pass.span_ns ? toll_pass.span_ns : 1);
+	g->due_ns = toll_mend_due(due, toll_pass.span_ns, READ_ONCE(g->nr_runnable), slice_ns);
 	g->may_move = toll_mend(g->lag_ns, g->due_ns) >= TOLL_OWED_Q10;
 	return 0;
 }
@@ -329,7 +340,7 @@ __noinline int unpark(u32 slot)
 	return 0;
 }
 
-/* What is used and weighed in the root cgroup: what the LLCs have that no group has. */
+/* What all LLCs together used since the last pass, and what was runnable in the root cgroup now. */
 static __always_inline void gather_root(void)
 {
 	u64 busy = 0, weight = 0;
@@ -343,10 +354,31 @@ static __always_inline void gather_root(void)
 		busy += READ_ONCE(llc->busy_ns);
 		weight += READ_ONCE(llc->root_weight_q10);
 	}
-	/* All that was used, root and groups; share_out() adds the groups' weights. */
-	toll_pass.fair_q10 = weight;
 	toll_pass.used_ns = busy - toll_pass.busy_ns;
 	toll_pass.busy_ns = busy;
+	toll_pass.root_q10[toll_pass.nr % TOLL_ROOT_PASSES] = weight;
+	toll_pass.root_avg_q10 += weight >> TOLL_ROOT_AVG_SHIFT;
+	toll_pass.root_avg_q10 -= toll_pass.root_avg_q10 >> TOLL_ROOT_AVG_SHIFT;
+}
+
+/*
+ * Weight of the root cgroup's tasks among the groups. They have no correction,
+ * and what they are due but do not want must not count as due to anybody: a
+ * weight that agrees with what they used, but no less than what was runnable
+ * there all along, and no more than what was on average. The timer by itself
+ * would see too much: it comes with the ticks, as does much of the kernel's work.
+ */
+static __always_inline u64 root_fair_q10(void)
+{
+	u64 used = toll_pass.used_ns - toll_min(toll_pass.used_ns, toll_pass.groups_ns);
+	u64 weight = toll_due(toll_pass.fair_q10, toll_pass.groups_ns, used, TOLL_NS_MAX);
+	u64 least = toll_pass.root_q10[0];
+	u32 i;
+
+	bpf_for(i, 1, TOLL_ROOT_PASSES)
+		least = toll_min(least, toll_pass.root_q10[i % TOLL_ROOT_PASSES]);
+	weight = toll_min(weight, toll_pass.root_avg_q10);
+	return weight < least ? least : weight;
 }
 
 /* Steps 1 to 4 for all cgroups. */
@@ -356,11 +388,13 @@ static __always_inline void pass_groups(void)
 
 	if (nr < 2)
 		return;
+	toll_pass.groups_ns = toll_pass.fair_q10 = 0;
 	bpf_for(slot, 1, nr)
 		gather(slot);
 	gather_root();
 	bpf_for(slot, 1, nr)
 		share_out(slot);
+	toll_pass.fair_q10 += root_fair_q10();
 	bpf_for(round, 0, TOLL_FILL_ROUNDS)
 		bpf_for(slot, 1, nr)
 			cap(slot);

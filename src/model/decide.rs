@@ -29,7 +29,7 @@
 //! | virtual time | run time / weight, of which no more counts than one CPU | [`vtime`], [`weight_usable`] |
 //! | own wait | W × mean weight / own weight | [`own_wait`] |
 //! | turn | four slices over those who want a CPU, within bounds | [`turn`] |
-//! | groups | parts of shares, what is due, its correction, limits | [`group_part`], [`due`], [`mend`], [`refilled`] |
+//! | groups | parts of shares, what is due, its correction, limits | [`group_part`], [`due`], [`mend_due`], [`mend`], [`refilled`] |
 
 use crate::model::Hysteresis;
 use crate::model::warmth::DECAY_LEN;
@@ -317,6 +317,23 @@ pub fn group_part(share_q10: u64, weight: u64, inner: u64) -> u64 {
 pub fn due(fair_q10: u64, sum_q10: u64, used_ns: u64, most_ns: u64) -> u64 {
     let fair = i128::from(fair_q10.min(8 * u64::from(FACTOR_MAX)));
     unsigned((fair * time(used_ns) / i128::from(sum_q10.max(1))).min(time(most_ns)))
+}
+
+/// The shortest time in which a group gets back what it is owed, as `TOLL_MEND_NS`; the longest
+/// is 80 times that, `TOLL_MEND_RANGE`.
+pub const MEND: Ns = Ns::from_ms(50);
+
+/// What a group is due, in ns, over the time in which it gets back what it is owed: at `due_ns` in
+/// `span_ns`, two turns of `slice_ns` for each of its `nr` tasks, or what it is due in [`MEND`] or
+/// 80 times that where that is more or less. Sooner, a correction would answer to what an earlier
+/// one has not yet brought about.
+pub fn mend_due(due_ns: u64, span_ns: u64, nr: u64, slice_ns: u64) -> u64 {
+    let factor_most = i128::from(FACTOR_MAX);
+    let turns = 2 * i128::from(nr).min(factor_most) * i128::from(slice_ns).min(64 * factor_most);
+    let due = time(due_ns).min(time(u64::MAX) / 16);
+    let least = due * i128::from(MEND.get()) / i128::from(span_ns.max(1));
+    let most = least.min(time(u64::MAX)) * 80;
+    u64::try_from(if turns < least { least } else { turns.min(most) }).unwrap_or(u64::MAX)
 }
 
 /// The correction of a share, Q10: 1 + lag / due up to 8, or for a negative lag one over that.
