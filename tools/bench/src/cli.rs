@@ -69,6 +69,9 @@ pub struct HogsArgs {
     /// Processes instead of threads
     #[arg(long)]
     pub processes: bool,
+    /// Of the policy SCHED_EXT, which a scheduler that schedules only some tasks takes
+    #[arg(long)]
+    pub ext: bool,
 }
 
 /// Arguments of `mixed`.

@@ -16,7 +16,7 @@
 //!
 //! A hog that waits counts where it last ran.
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 
 use crate::cli::HogsArgs;
 use crate::clock::{NS_PER_US, duration_ns};
@@ -42,6 +42,9 @@ pub fn run(args: &HogsArgs) -> Result<Outcome> {
             bail!("--start-on names CPU {foreign}, but this process may use only CPU {cpus}");
         }
     }
+    if args.ext {
+        become_ext()?;
+    }
     let mut crew = Crew::start(&plan, topology.clone())?;
     if plan.confine.is_some() {
         crew.let_run();
@@ -52,6 +55,18 @@ pub fn run(args: &HogsArgs) -> Result<Outcome> {
     wait_for_end(crew.deadline());
     mark("tollwork: ended");
     Ok(report(&crew.finish()?, &topology).into())
+}
+
+/// Take the policy SCHED_EXT, which tasks that are started from here on inherit.
+fn become_ext() -> Result<()> {
+    /// From the kernel's `uapi/linux/sched.h`; libc does not know it yet.
+    const SCHED_EXT: i32 = 7;
+    let param = libc::sched_param { sched_priority: 0 };
+    // SAFETY: `param` is initialised and outlives the call; 0 is the calling task.
+    match unsafe { libc::sched_setscheduler(0, SCHED_EXT, &param) } {
+        0 => Ok(()),
+        _ => Err(std::io::Error::last_os_error()).context("SCHED_EXT"),
+    }
 }
 
 /// Write `text` into the kernel's trace, so that the moves recorded there can be told from those
