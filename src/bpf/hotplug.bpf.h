@@ -26,8 +26,6 @@
  * it has only long enough to be queued by the rule soon.
  */
 #define TOLL_LEAVE_SLICE_NS 100000ULL
-/* Most threads of a core that are looked at. */
-#define TOLL_MAX_THREADS 8
 
 /* What @cpu is worth to its LLC: a core, or what another thread adds to a core that has one. */
 static __always_inline u32 capacity_added(u32 cpu)

@@ -178,6 +178,9 @@ void BPF_STRUCT_OPS(toll_dispatch, s32 cpu, struct task_struct *prev)
 	has_own = turn_due(prev, t, cpu, &due, pol);
 	if (pull_home(me, cpu, llc_id, has_own, due))
 		return;
+	/* It is enqueued instead, and goes to the CPU for which it leaves. */
+	if (has_own && t && had_better_leave(prev, t, cpu))
+		return;
 	if (has_own && t) {
 		scx_bpf_task_set_slice(prev, t->turn_ns);
 		me->deadline = due;
@@ -298,7 +301,7 @@ void BPF_STRUCT_OPS(toll_tick, struct task_struct *p)
 		return;
 	if (me->end_at && time_after(now, me->end_at))
 		run_extend(me, llc, now + toll_expect_turn(t->avg_run_ns, t->run_ns, p->scx.slice));
-	if (group_throttled(p, t) || class_leaves(p, t, t->llc))
+	if (group_throttled(p, t) || had_better_leave(p, t, cpu))
 		scx_bpf_task_set_slice(p, 0);
 	handoff_check(p, me);
 	look_outward(t->llc, now, pol);

@@ -214,6 +214,50 @@ static __always_inline bool class_leaves(struct task_struct *p, struct toll_task
 	return in_wrong_class(t, llc) && idle_in_class(p, t, llc) != TOLL_NO_LLC;
 }
 
+/* Return true if another thread of the core of @cpu runs one of our tasks. */
+static __always_inline bool core_shared(s32 cpu)
+{
+	u32 other = cpu, i;
+	struct toll_cpu *c;
+
+	bpf_for(i, 0, TOLL_MAX_THREADS) {
+		other = toll_cpu_sibling[other & (TOLL_MAX_CPUS - 1)];
+		if (other == cpu || other >= TOLL_MAX_CPUS)
+			break;
+		c = cpu_of(other);
+		if (c && READ_ONCE(c->end_at))
+			return true;
+	}
+	return false;
+}
+
+/*
+ * Return true if @p, which runs on @cpu, shares its core while a whole core of
+ * its LLC idles. What it leaves in the upper caches is small beside what a
+ * thread takes from the other for as long as both run.
+ */
+static __always_inline bool core_leaves(struct task_struct *p, s32 cpu)
+{
+	const struct cpumask *cpus, *idle;
+	s32 to;
+
+	if (!toll_has_smt || is_pinned(p) || !core_shared(cpu))
+		return false;
+	cpus = llc_cpus(cpu_llc(cpu));
+	if (!cpus)
+		return false;
+	idle = scx_bpf_get_idle_smtmask();
+	to = bpf_cpumask_any_and_distribute(idle, cpus);
+	scx_bpf_put_idle_cpumask(idle);
+	return (u32)to < toll_nr_cpu_ids && bpf_cpumask_test_cpu(to, p->cpus_ptr);
+}
+
+/* Return true if @p had better go on elsewhere than on @cpu, where it runs. */
+static __always_inline bool had_better_leave(struct task_struct *p, struct toll_task *t, s32 cpu)
+{
+	return class_leaves(p, t, cpu_llc(cpu)) || core_leaves(p, cpu);
+}
+
 /* Steps 4 and 5: leave the LLC for an idle CPU further out. */
 static __always_inline s32 place_away(struct task_struct *p, struct toll_task *t, u32 from,
 				      const struct toll_policy *pol)

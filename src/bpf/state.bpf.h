@@ -33,6 +33,8 @@ const volatile u8 toll_outward[TOLL_MAX_LLCS][TOLL_MAX_LLCS];
 u16 toll_cpu_llc[TOLL_MAX_CPUS];	/* TOLL_NO_LLC: not known (yet) */
 u16 toll_cpu_capacity[TOLL_MAX_CPUS];	/* of its core */
 u16 toll_cpu_sibling[TOLL_MAX_CPUS];	/* next thread of its core, in a ring; TOLL_MAX_CPUS: none */
+/* Most threads of a core that are looked at. */
+#define TOLL_MAX_THREADS 8
 u64 toll_hotplugs;			/* CPUs that went or came */
 u64 toll_strangers;			/* ... that came and belong to no LLC yet */
 u64 toll_nr_left;			/* tasks that left a queue which no CPU served any more */

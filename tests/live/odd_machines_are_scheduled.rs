@@ -40,6 +40,25 @@ fn two_threads_a_core_and_llcs_of_one_core() {
     assert_eq!(hops(&ran).len(), 4);
 }
 
+/// Two LLCs of two cores of two threads: no two hogs share a core while one of their LLC has none.
+#[test]
+fn whole_idle_cores_come_before_threads() {
+    let machine = Vm::counted().with(&["--topology", "1x2x2", "--threads", "2"]);
+    let Some(ran) = machine.run("smt.sh", &["4", "5", "6"]) else { return };
+    let ran = ran.expect_ok();
+    for hogs in ["4", "5", "6"] {
+        let looks: Vec<&str> = (0..20).map(|i| ran.value(hogs, &format!("look{i}"))).collect();
+        let as_due = |llc: &str| {
+            let (hogs, cores) = llc.split_once('/').expect("hogs and cores");
+            let number = |text: &str| text.parse::<u32>().expect("a number");
+            number(cores) == number(hogs).min(2)
+        };
+        let good = looks.iter().filter(|look| look.split_whitespace().all(as_due)).count();
+        // A hog that makes room for the looking itself may be seen on its way back.
+        assert!(good >= 18, "{hogs} hogs: {good} of 20 looks: {}", ran.all());
+    }
+}
+
 #[test]
 fn cpus_that_are_offline_at_boot_with_a_whole_llc_among_them() {
     let Some(ran) = schedule(&["--offline", "3"]) else { return };
