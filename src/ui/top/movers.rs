@@ -276,7 +276,7 @@ mod tests {
         let mut nobody = decision(3, Level::Llc, Verdict::Applied, 0);
         nobody.who = None;
         movers.add(&nobody);
-        assert_eq!(pids(&movers), []);
+        assert!(pids(&movers).is_empty());
         let within = Decision { to_cpu: Some(1), ..decision(4, Level::Core, Verdict::Applied, 0) };
         movers.add(&within);
         assert_eq!(pids(&movers), [4]);
