@@ -33,7 +33,7 @@
  */
 #define TOLL_PARKED_MOST_NS (10000ULL * TOLL_MS)
 
-/* Passes over which the root cgroup's weight is looked at. */
+/* Passes over which the root cgroup's weight is looked at; root_fair_q10() names each. */
 #define TOLL_ROOT_PASSES 4
 /* Its mean goes an eighth of the way in each pass. */
 #define TOLL_ROOT_AVG_SHIFT 3
@@ -372,11 +372,9 @@ static __always_inline u64 root_fair_q10(void)
 {
 	u64 used = toll_pass.used_ns - toll_min(toll_pass.used_ns, toll_pass.groups_ns);
 	u64 weight = toll_due(toll_pass.fair_q10, toll_pass.groups_ns, used, TOLL_NS_MAX);
-	u64 least = toll_pass.root_q10[0];
-	u32 i;
+	const u64 *ran = toll_pass.root_q10;
+	u64 least = toll_min(toll_min(ran[0], ran[1]), toll_min(ran[2], ran[3]));
 
-	bpf_for(i, 1, TOLL_ROOT_PASSES)
-		least = toll_min(least, toll_pass.root_q10[i % TOLL_ROOT_PASSES]);
 	weight = toll_min(weight, toll_pass.root_avg_q10);
 	return weight < least ? least : weight;
 }
