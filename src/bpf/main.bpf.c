@@ -260,8 +260,8 @@ void BPF_STRUCT_OPS(toll_stopping, struct task_struct *p, bool runnable)
 	if (!pol || !on || !t || !t->on_cpu)
 		return;
 	t->on_cpu = 0;
-	charge(p, t, now, pol);
 	slice_end(p, on, cpu, now);
+	charge(p, t, now, pol);
 	llc = llc_of(t->llc);
 	if (llc)
 		run_end(on, llc);

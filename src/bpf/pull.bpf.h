@@ -152,11 +152,14 @@ __noinline bool pull_task(u32 from, u32 to, s32 cpu)
 	return moved;
 }
 
-/* Begin a decision to pull at @level, if somebody listens with a record of nobody. */
-static __always_inline void pull_begin(struct puller *u, struct toll_cpu *me, s32 cpu, u32 level)
+/* Begin a decision to pull at @level, if somebody listens (@heard) with a record of nobody. */
+static __always_inline void pull_begin(struct puller *u, struct toll_cpu *me, s32 cpu, u32 level,
+				       bool heard)
 {
 	count_asked(me, TOLL_KIND_PULL, level);
-	u->best.seq = record_open(level);
+	if (!heard)
+		return;
+	u->best.seq = record_number(level);
 	if (!u->best.seq)
 		return;
 	u->about.kind = TOLL_KIND_PULL;
@@ -185,6 +188,7 @@ static __always_inline void pull_end(struct puller *u, struct toll_cpu *me, s32 
 __noinline bool pull_outward(s32 cpu, const struct toll_policy *pol)
 {
 	u32 verdict = TOLL_NOTHING, level = TOLL_LEVEL_CORE, rank, from, to = cpu_llc(cpu);
+	bool heard = is_wanted(TOLL_WANTS_DECISIONS);
 	struct toll_cpu *me = cpu_of(cpu);
 	struct puller *u = puller();
 	struct toll_llc *victim;
@@ -192,6 +196,7 @@ __noinline bool pull_outward(s32 cpu, const struct toll_policy *pol)
 	if (!me || !pol || !u)
 		return false;
 	u->let_go = false;
+	u->best.seq = 0;
 	bpf_for(rank, 0, toll_nr_llcs - 1) {
 		from = outward(to, rank);
 		if (level_of(to, from) != level) {
@@ -199,7 +204,7 @@ __noinline bool pull_outward(s32 cpu, const struct toll_policy *pol)
 				pull_end(u, me, cpu, level, verdict);
 			level = level_of(to, from);
 			verdict = TOLL_NOTHING;
-			pull_begin(u, me, cpu, level);
+			pull_begin(u, me, cpu, level, heard);
 		}
 		victim = llc_of(from);
 		if (!victim || !READ_ONCE(victim->nr_queued))
