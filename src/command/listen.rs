@@ -74,14 +74,13 @@ fn hear(filter: &Filter, sender: &Sender<Heard>, stop: &AtomicBool) -> Result<()
     let mut watch = client::watch(&run_dir(), filter)?;
     while !stop.load(Ordering::Relaxed) {
         let Some(line) = watch.next(POLL)? else { continue };
-        match line.frame()? {
-            Frame::Decision(decision) => {
-                if sender.send(Heard::Move(decision)).is_err() {
-                    return Ok(());
-                }
-            }
+        let heard = match line.frame()? {
+            Frame::Decision(decision) => Heard::Move(decision),
             Frame::Ended {} => return Ok(()),
-            _ => {}
+            _ => continue,
+        };
+        if sender.send(heard).is_err() {
+            return Ok(());
         }
     }
     Ok(())
