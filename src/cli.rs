@@ -126,7 +126,7 @@ pub enum Command {
     /// Print the policy of the scheduler that is running
     Get(GetArgs),
     /// Watch the scheduler that is running, full-screen; h shows the keys
-    Top,
+    Top(TopArgs),
     /// Tell every decision of the scheduler that is running, as it is made: what
     /// would be saved, what it would cost, and how it ended
     Explain(ExplainArgs),
@@ -167,6 +167,14 @@ pub struct FilterArgs {
     /// Share of the decisions that is looked at
     #[arg(long, value_name = "SHARE", default_value_t = 1.0)]
     pub rate: f64,
+}
+
+/// Flags of `scx_toll top`.
+#[derive(Debug, Clone, Args)]
+pub struct TopArgs {
+    /// Show what was recorded in this file instead, at the pace at which it was
+    #[arg(long, value_name = "FILE")]
+    pub from: Option<PathBuf>,
 }
 
 /// Flags of `scx_toll explain`.

@@ -4,7 +4,9 @@
 pub mod analyze;
 pub mod explain;
 pub mod link;
+pub mod listen;
 pub mod monitor;
+pub mod playback;
 pub mod record;
 mod replay;
 pub mod top;

@@ -102,7 +102,7 @@ pub struct Who {
 }
 
 /// The question `ΔL > P` as it was put, with everything that its answer follows from.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Question {
     /// The clock when it was put.
     pub asked_ns: u64,

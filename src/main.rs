@@ -35,7 +35,7 @@ fn run(cli: Cli) -> Result<()> {
         Some(Command::Measure(args)) => return command::measure(args),
         Some(Command::Set(args)) => return client::set(args),
         Some(Command::Get(args)) => return client::get(args),
-        Some(Command::Top) => return top::run(&*stop_on_signal()?),
+        Some(Command::Top(args)) => return top::run(args, &*stop_on_signal()?),
         Some(Command::Explain(args)) => return command::explain::explain(args),
         Some(Command::Record(args)) => return command::record::record(args),
         Some(Command::Export(args)) => return command::record::export(args),

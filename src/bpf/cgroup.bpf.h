@@ -32,9 +32,12 @@ u32 toll_nr_slots = 1;
 /* Count @p among the runnable tasks of its group, with its weight of now. */
 static __always_inline void group_enter(struct task_struct *p, struct toll_task *t)
 {
-	struct toll_group *g = group_of(t->group);
+	struct toll_group *g;
 
-	if (!t->group || !g || t->group_counted != TOLL_MAX_GROUPS)
+	if (!t->group || t->group_counted != TOLL_MAX_GROUPS)
+		return;
+	g = group_of(t->group);
+	if (!g)
 		return;
 	t->group_weight = p->scx.weight;
 	t->group_counted = t->group;

@@ -170,13 +170,13 @@ void BPF_STRUCT_OPS(toll_dispatch, s32 cpu, struct task_struct *prev)
 	struct toll_cpu *me = cpu_of(cpu);
 	u32 llc_id = cpu_llc(cpu);
 	struct toll_llc *llc;
-	bool has_own;
+	bool has_own, let_go = false;
 	u64 due = 0;
 
 	if (!pol || !me || llc_id == TOLL_NO_LLC)
 		return;
 	has_own = turn_due(prev, t, cpu, &due, pol);
-	if (pull_home(me, cpu, llc_id, has_own, due))
+	if (pull_home(me, cpu, llc_id, has_own, due, &let_go))
 		return;
 	/* It is enqueued instead, and goes to the CPU for which it leaves. */
 	if (has_own && t && had_better_leave(prev, t, cpu))
@@ -191,8 +191,8 @@ void BPF_STRUCT_OPS(toll_dispatch, s32 cpu, struct task_struct *prev)
 	}
 	if (pull_outward(cpu, pol))
 		return;
-	/* The searches may have let go of the run queue: a pinned task may have come meanwhile. */
-	if (scx_bpf_dsq_move_to_local(dsq_cpu(cpu), 0))
+	/* Where a search let go of the run queue, a pinned task may have come meanwhile. */
+	if ((let_go || pull_let_go()) && scx_bpf_dsq_move_to_local(dsq_cpu(cpu), 0))
 		return;
 	look_again(me, cpu, llc_id);
 }

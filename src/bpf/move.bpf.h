@@ -150,6 +150,9 @@ static __always_inline s32 claim_idle_near(struct task_struct *p, s32 prev_cpu, 
 		if ((u32)prev_cpu >= toll_nr_cpu_ids)
 			return -EBUSY;
 	}
+	/* Where no core has threads the kernel's search would begin like this, too. */
+	if (!toll_has_smt && is_online(prev_cpu) && scx_bpf_test_and_clear_cpu_idle(prev_cpu))
+		return prev_cpu;
 	return scx_bpf_select_cpu_and(p, prev_cpu, 0, cpus, 0);
 }
 

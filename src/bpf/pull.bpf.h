@@ -36,6 +36,7 @@ struct puller {
 	struct pick best;
 	struct ask ask;		/* about the candidate at hand */
 	struct about about;	/* what is recorded of it */
+	bool let_go;		/* the search may have let go of the run queue */
 };
 
 struct {
@@ -190,6 +191,7 @@ __noinline bool pull_outward(s32 cpu, const struct toll_policy *pol)
 
 	if (!me || !pol || !u)
 		return false;
+	u->let_go = false;
 	bpf_for(rank, 0, toll_nr_llcs - 1) {
 		from = outward(to, rank);
 		if (level_of(to, from) != level) {
@@ -204,6 +206,7 @@ __noinline bool pull_outward(s32 cpu, const struct toll_policy *pol)
 			continue;
 		pick_best(from, to, cpu, pol);
 		if (is_applied(u->best.verdict)) {
+			u->let_go = true;
 			if (pull_task(from, to, cpu)) {
 				verdict = u->best.verdict;
 				break;
@@ -220,13 +223,21 @@ __noinline bool pull_outward(s32 cpu, const struct toll_policy *pol)
 	return is_applied(verdict);
 }
 
+/* Return true if the last pull_outward() of this CPU may have let go of the run queue. */
+static __always_inline bool pull_let_go(void)
+{
+	struct puller *u = puller();
+
+	return !u || u->let_go;
+}
+
 /*
  * Take the next task of the own queues, the one due earlier first. @own_due is
  * when the turn of the task is due that could go on running here: it is preferred
- * to a later one.
+ * to a later one. *@let_go: a queue that others take from too was tried in vain.
  */
 static __always_inline bool pull_home(struct toll_cpu *me, s32 cpu, u32 llc_id, bool has_own,
-				      u64 own_due)
+				      u64 own_due, bool *let_go)
 {
 	struct toll_llc *llc = llc_of(llc_id);
 	bool shared = llc && READ_ONCE(llc->nr_queued);
@@ -240,6 +251,7 @@ static __always_inline bool pull_home(struct toll_cpu *me, s32 cpu, u32 llc_id, 
 		.to = llc_id,
 		.to_cpu = cpu,
 	};
+	struct about sent;
 	u64 count, seq;
 
 	count_asked(me, TOLL_KIND_PULL, TOLL_LEVEL_CORE);
@@ -257,11 +269,13 @@ static __always_inline bool pull_home(struct toll_cpu *me, s32 cpu, u32 llc_id, 
 		got = scx_bpf_dsq_move_to_local(dsq_cpu(cpu), 0);
 	if (!got && shared)
 		got = scx_bpf_dsq_move_to_local(dsq_llc(llc_id), 0);
+	*let_go = pinned || shared;
 	about.verdict = got ? TOLL_APPLIED : TOLL_NOTHING;
 	count = count_verdict(me, TOLL_KIND_PULL, TOLL_LEVEL_CORE, about.verdict);
 	seq = record_open(TOLL_LEVEL_CORE);
 	if (seq) {
-		record_draft_none(&about);
+		sent = about;	/* as in conclude() */
+		record_draft_none(&sent);
 		record_close(seq, count, cpu);
 	}
 	return got;

@@ -263,6 +263,9 @@ __noinline int record_close(u64 seq, u64 count, u32 cpu)
 /*
  * The end of a decision about one task: it is counted, and recorded if it is
  * wanted. @a is NULL when no question was put. Returns the number of its record.
+ *
+ * What is handed on is a copy, made only for a record: so the original has no
+ * address that anybody sees, and the compiler never writes it to memory.
  */
 static __always_inline u64 conclude(struct toll_cpu *me, struct task_struct *p,
 				    struct toll_task *t, const struct ask *a,
@@ -270,10 +273,12 @@ static __always_inline u64 conclude(struct toll_cpu *me, struct task_struct *p,
 {
 	u64 count = count_verdict(me, about->kind, about->level, about->verdict);
 	u64 seq = record_open(about->level);
+	struct about sent;
 
 	if (!seq)
 		return 0;
-	record_draft(p, t, a, about, pol);
+	sent = *about;
+	record_draft(p, t, a, &sent, pol);
 	record_close(seq, count, bpf_get_smp_processor_id());
 	return seq;
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! The way to the scheduler that is running, for those who watch it. It may come and go.
 
+use super::playback::Scene;
 use crate::control::client::{ask, no_scheduler};
 use crate::control::wire::{Answer, Request};
 use crate::control::{run_dir, stats_socket};
@@ -50,7 +51,7 @@ impl Link {
     }
 }
 
-/// What a follower learns.
+/// What a follower learns. A playback tells scenes, everything else is of a live scheduler.
 #[derive(Debug)]
 pub enum News {
     /// What happened in the last interval.
@@ -59,6 +60,10 @@ pub enum News {
     Policy(Box<PolicyView>),
     /// There is no scheduler, and why that is believed; it is looked for from now on.
     Gone(String),
+    /// An interval of a recording.
+    Scene(Box<Scene>),
+    /// There are no more of them; what was missing.
+    Over(String),
 }
 
 /// Ask every so often, in a thread of its own, so that a scheduler that hangs holds up nobody.

@@ -2,8 +2,11 @@
 //! `scx_toll top`: the terminal and the loop; what is on the screen is [`crate::ui::top`]'s.
 
 use super::link::{News, follow};
+use super::listen::{Heard, Listening, listen};
 use super::no_colour;
-use crate::ui::top::{App, Wish, draw};
+use super::playback::{Playback, play};
+use crate::cli::TopArgs;
+use crate::ui::top::{App, SAMPLE, Wish, draw};
 use anyhow::{Context, Result, bail};
 use ratatui::DefaultTerminal;
 use ratatui::crossterm::event::{self, Event, KeyCode, KeyEventKind, KeyModifiers};
@@ -18,17 +21,24 @@ const POLL: Duration = Duration::from_millis(50);
 /// How often the screen is drawn while it shows how long ago something was.
 const CLOCK: Duration = Duration::from_millis(500);
 
-/// Show the scheduler until the user has seen enough. The terminal is as it was before, however
-/// this ends.
+/// Show the scheduler, or a recording, until the user has seen enough. The terminal is as it was
+/// before, however this ends.
 ///
 /// # Errors
-/// When there is no terminal, or it fails.
-pub fn run(stop: &AtomicBool) -> Result<()> {
+/// When there is no terminal, or it fails; when what is to be shown is no recording.
+pub fn run(args: &TopArgs, stop: &AtomicBool) -> Result<()> {
+    let playback = args.from.as_deref().map(Playback::open).transpose()?;
     if !std::io::stdout().is_terminal() || !std::io::stdin().is_terminal() {
         bail!("top needs a terminal; --monitor 1 prints the same figures into a file or a pipe");
     }
     let mut app = App::new(!no_colour());
-    let (intervals, news) = follow(app.interval())?;
+    let (intervals, news) = match playback {
+        Some(playback) => {
+            app.replay(playback.length());
+            play(playback, app.interval())?
+        }
+        None => follow(app.interval())?,
+    };
     on_screen(|terminal| watch(terminal, &mut app, &intervals, &news, stop))
 }
 
@@ -66,15 +76,16 @@ fn watch(
 ) -> Result<()> {
     let mut changed = true;
     let mut drawn = Instant::now();
+    let mut moves = None;
     while !stop.load(Ordering::Relaxed) {
-        for news in news.try_iter() {
-            match news {
-                News::Stats(stats) => app.take(*stats, Instant::now()),
-                News::Policy(policy) => app.take_policy(*policy),
-                News::Gone(why) => app.lose(why),
-            }
+        // A recording waits where it is while the picture stands still.
+        while !app.holds()
+            && let Ok(news) = news.try_recv()
+        {
+            hear_news(app, news);
             changed = true;
         }
+        changed |= hear_moves(app, &mut moves)?;
         if changed || (app.counts_time() && drawn.elapsed() >= CLOCK) {
             drawn = Instant::now();
             terminal
@@ -97,6 +108,44 @@ fn watch(
         }
     }
     Ok(())
+}
+
+fn hear_news(app: &mut App, news: News) {
+    match news {
+        News::Stats(stats) => app.take(*stats, Instant::now()),
+        News::Policy(policy) => app.take_policy(*policy),
+        News::Gone(why) => app.lose(why),
+        News::Scene(scene) => {
+            app.take(scene.stats, Instant::now());
+            scene.moves.iter().for_each(|decision| app.take_move(decision));
+            app.take_progress(scene.until);
+        }
+        News::Over(what) => app.end(what),
+    }
+}
+
+/// Listen to moves while they are shown, and only then; true when something was heard.
+fn hear_moves(app: &mut App, moves: &mut Option<Listening>) -> Result<bool> {
+    if !app.wants_moves() {
+        *moves = None;
+        return Ok(false);
+    }
+    let listening = match moves {
+        Some(listening) => listening,
+        None => {
+            app.forget_moves();
+            moves.insert(listen(SAMPLE)?)
+        }
+    };
+    let mut any = false;
+    for heard in listening.heard.try_iter() {
+        any = true;
+        match heard {
+            Heard::Move(decision) => app.take_move(&decision),
+            Heard::Nothing(why) => app.lose_moves(why),
+        }
+    }
+    Ok(any)
 }
 
 /// Wait until there is something to read from the terminal, a signal comes, or `most` has passed.

@@ -1,8 +1,8 @@
 #!/bin/sh
 # overhead.sh SECONDS MODE NAME...: what the callbacks cost by the kernel's
 # statistics of BPF programs while each MODE listens (flags of `scx_toll explain`;
-# "-": nobody), once for two tasks that wake one another and once for a
-# scenario of the lab that lasts SECONDS.
+# "-": nobody), once for two tasks that wake one another on a CPU each, of two
+# LLCs, and once for a scenario of the lab that lasts SECONDS.
 
 # shellcheck source-path=SCRIPTDIR source=../../tools/guest-lib.sh
 . /root/guest-lib.sh
@@ -44,7 +44,8 @@ while [ $# -gt 0 ]; do
         listener=$!
         sleep 0.3
     fi
-    load "pipe $1" perf bench sched pipe -l "$EXCHANGES"
+    # Free to choose they settle on one CPU or on two, by chance.
+    load "pipe $1" taskset -c 1,3 perf bench sched pipe -l "$EXCHANGES"
     load "lab $1" tollwork lab mixed --seconds "$seconds"
     shift
     if [ -n "$listener" ]; then

@@ -199,7 +199,7 @@ fn survives_cuts(file: &[u8], frames: &[Frame]) {
 
 #[test]
 fn it_agrees_with_explain_the_kernel_and_perfetto_and_survives_cuts() {
-    let seconds = if long() { "600" } else { "3" };
+    let seconds = if long() { "10" } else { "3" };
     let machine = Vm::counted().with(&["--with", "nice", "--with", "base64"]);
     let machine = machine.with(if long() { &["--seconds", "5400"] } else { &[] });
     let Some(ran) = machine.run("recording.sh", &[seconds]) else { return };

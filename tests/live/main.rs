@@ -10,6 +10,7 @@ mod openmetrics_reader;
 mod vm;
 
 mod a_class_of_cores_is_changed_once;
+mod a_long_recording_is_cut_anywhere;
 mod a_made_up_machine_gets_its_recorded_table;
 mod a_recording_is_what_happened;
 mod a_short_sleeper_gets_in_among_hogs;

@@ -2,7 +2,7 @@
 //! The lines above the tree: the machine, what happens per second, what scheduling takes; and
 //! the line of keys below everything.
 
-use super::App;
+use super::{App, Panel, Replayed};
 use crate::stats::exported::TollStats;
 use crate::ui::text::time;
 use ratatui::text::{Line, Span};
@@ -37,8 +37,22 @@ fn count(number: u64, name: &str) -> String {
     format!("{number} {name}{}", if number == 1 { "" } else { "s" })
 }
 
-/// How long tasks wait, and how many.
-pub fn waits(stats: &TollStats) -> Line<'static> {
+/// How far a recording has been played.
+fn progress(replayed: &Replayed, stats: &TollStats) -> Line<'static> {
+    Line::raw(format!(
+        "recording: {:.1} of {:.1} s  {} turns/s  wait: as the last decision saw it; queues were \
+         not recorded",
+        replayed.until.min(replayed.length).as_secs_f64(),
+        replayed.length.as_secs_f64(),
+        short(stats.per_second(stats.turns))
+    ))
+}
+
+/// How long tasks wait, and how many; or how far a recording has been played.
+pub fn waits(app: &App, stats: &TollStats) -> Line<'static> {
+    if let Some(replayed) = &app.replayed {
+        return progress(replayed, stats);
+    }
     let quantile = |share| stats.wait_quantile_ns(share).map_or("-".into(), time);
     let rate = |count: u64| short(stats.per_second(count));
     Line::raw(format!(
@@ -51,8 +65,15 @@ pub fn waits(stats: &TollStats) -> Line<'static> {
     ))
 }
 
-/// What scheduling takes, if the kernel measures it.
-pub fn overhead(stats: &TollStats) -> Line<'static> {
+/// What scheduling takes, if the kernel measures it; of a recording, whether moves paid.
+pub fn overhead(app: &App, stats: &TollStats) -> Line<'static> {
+    if app.replayed.is_some() {
+        let decided = short(stats.per_second(stats.moves_between_llcs()));
+        let (judged, paid) = (stats.judged, stats.paid);
+        return Line::raw(format!(
+            "{decided} moves/s between LLCs; {paid} of {judged} judged paid"
+        ));
+    }
     let rate = |count: u64| short(stats.per_second(count));
     let (switches, moves) = (rate(stats.switches), rate(stats.moves_between_llcs()));
     let own = if stats.bpf_runs == 0 {
@@ -74,6 +95,10 @@ pub fn overhead(stats: &TollStats) -> Line<'static> {
 pub fn alarm(app: &App, now: Instant) -> Option<Line<'static>> {
     let age = app.taken_at.map(|at| now.saturating_duration_since(at).as_secs());
     let age = age.map_or(String::new(), |seconds| format!("; shown as it was {seconds} s ago"));
+    let over = app.replayed.as_ref().and_then(|replayed| replayed.over.as_ref());
+    if let Some(over) = over {
+        return Some(Line::styled(format!(" {over}; q quits "), app.palette.alarm()));
+    }
     let text = match (&app.gone, app.paused) {
         (Some(why), _) => format!(" {why}: waiting for it{age} "),
         (None, true) => format!(" paused{age}; space goes on "),
@@ -86,11 +111,12 @@ pub fn alarm(app: &App, now: Instant) -> Option<Line<'static>> {
 pub fn keys(app: &App) -> Line<'static> {
     let key = |key: &'static str| Span::styled(key, app.palette.key());
     if app.typing {
-        let rest =
-            Span::styled("  as in: node1, llc3; Enter keeps it, Esc drops it", app.palette.dim());
-        return Line::from(vec![key("/"), Span::raw(format!("{}_", app.filter)), rest]);
+        let like = if app.panel == Panel::Movers { "4711, rustc" } else { "node1, llc3" };
+        let rest = format!("  as in: {like}; Enter keeps it, Esc drops it");
+        let rest = Span::styled(rest, app.palette.dim());
+        return Line::from(vec![key("/"), Span::raw(format!("{}_", app.filter())), rest]);
     }
-    let filter = if app.filter.is_empty() { "filter" } else { &app.filter };
+    let filter = if app.filter().is_empty() { "filter" } else { app.filter() };
     Line::from(vec![
         key("q"),
         Span::raw(" quit  "),
@@ -99,7 +125,7 @@ pub fn keys(app: &App) -> Line<'static> {
         key("space"),
         Span::raw(" pause  "),
         key("s"),
-        Span::raw(format!("ort:{}  ", app.sort.name())),
+        Span::raw(format!("ort:{}  ", app.sorted_by())),
         key("m"),
         Span::raw(format!("ap:{}  ", app.heat.name())),
         key("Tab"),

@@ -11,10 +11,10 @@ const KEYS: [(&str, &str); 9] = [
     ("q, Ctrl-C", "quit"),
     ("h, ?", "this page; any key closes it"),
     ("space, p", "pause: the picture stays as it is"),
-    ("s", "sort: as a tree, by load, wait, queue, idle CPUs"),
+    ("s", "sort: as a tree, by load, wait, queue, idle CPUs; or movers"),
     ("m", "map of moves, of P, of mean ΔL"),
-    ("Tab", "map or decisions, where there is no room for both"),
-    ("/", "filter: node1 or llc3; Esc drops it"),
+    ("Tab", "map and decisions (one, if there is no room), top movers"),
+    ("/", "filter: node1 or llc3; movers: 4711 or rustc; Esc drops it"),
     ("up down PgUp PgDn", "scroll; also j k Home End"),
     ("+, -", "longer or shorter interval"),
 ];

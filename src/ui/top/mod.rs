@@ -7,6 +7,7 @@
 //!   node0      61 %   1.2 ms    3   ▁▃▅▇                            tree.rs, history.rs
 //!    llc0      …
 //!   LLC × LLC: moves, P or mean ΔL     moves by kind, refusals      heat.rs, decisions.rs
+//!     or: who moves                                                 movers.rs
 //!   keys
 //! ```
 //!
@@ -17,15 +18,19 @@ mod head;
 mod heat;
 mod help;
 mod history;
+mod movers;
 mod palette;
 mod screen;
 mod tree;
 
+pub use movers::{SAMPLE, moved};
 pub use screen::draw;
 
+use crate::events::Decision;
 use crate::policy::view::PolicyView;
 use crate::stats::exported::TollStats;
 use history::History;
+use movers::Movers;
 use palette::Palette;
 use ratatui::crossterm::event::KeyCode;
 use std::time::{Duration, Instant};
@@ -94,15 +99,25 @@ impl Heat {
     }
 }
 
-/// What is below the tree where there is no room for both.
+/// What is below the tree: the first two together, where there is room for both.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Panel {
     Heat,
     Decisions,
+    Movers,
 }
 
 impl Panel {
-    const ALL: [Panel; 2] = [Panel::Heat, Panel::Decisions];
+    const ALL: [Panel; 3] = [Panel::Heat, Panel::Decisions, Panel::Movers];
+}
+
+/// How far a recording has been played.
+#[derive(Debug, Clone)]
+struct Replayed {
+    until: Duration,
+    length: Duration,
+    /// It is over, and what of it was missing.
+    over: Option<String>,
 }
 
 fn after<T: Copy + PartialEq>(all: &[T], this: T) -> T {
@@ -128,6 +143,9 @@ pub struct App {
     sort: Sort,
     heat: Heat,
     panel: Panel,
+    movers: Movers,
+    /// The screen shows a recording.
+    replayed: Option<Replayed>,
     /// Rows of the tree above the first that is shown; [`tree::rows`] bounds it.
     scroll: usize,
     interval: usize,
@@ -150,6 +168,8 @@ impl App {
             sort: Sort::Number,
             heat: Heat::Moves,
             panel: Panel::Heat,
+            movers: Movers::default(),
+            replayed: None,
             scroll: 0,
             interval: FIRST_INTERVAL,
         }
@@ -183,6 +203,52 @@ impl App {
         self.gone = Some(why);
     }
 
+    /// What follows is a recording of this length.
+    pub fn replay(&mut self, length: Duration) {
+        self.replayed = Some(Replayed { until: Duration::ZERO, length, over: None });
+    }
+
+    /// The recording has been played so far.
+    pub fn take_progress(&mut self, played: Duration) {
+        if let Some(replayed) = &mut self.replayed {
+            replayed.until = played;
+        }
+    }
+
+    /// The recording is over, and `what` of it was missing.
+    pub fn end(&mut self, what: String) {
+        if let Some(replayed) = &mut self.replayed {
+            replayed.over = Some(what);
+        }
+    }
+
+    /// True while nothing new is wanted: a recording goes on later where it is.
+    pub fn holds(&self) -> bool {
+        self.paused && self.replayed.is_some()
+    }
+
+    /// True while moves that are decided now are shown.
+    pub fn wants_moves(&self) -> bool {
+        self.panel == Panel::Movers && self.replayed.is_none() && self.gone.is_none()
+    }
+
+    /// Moves are heard from now on.
+    pub fn forget_moves(&mut self) {
+        self.movers.begin();
+    }
+
+    /// A decision was made. A paused picture stays as it is.
+    pub fn take_move(&mut self, decision: &Decision) {
+        if !self.paused {
+            self.movers.add(decision);
+        }
+    }
+
+    /// No moves are heard, and why.
+    pub fn lose_moves(&mut self, why: String) {
+        self.movers.cannot_hear(why);
+    }
+
     /// True while the screen shows how long ago something was.
     pub fn counts_time(&self) -> bool {
         self.taken_at.is_some() && (self.gone.is_some() || self.paused)
@@ -202,11 +268,12 @@ impl App {
             KeyCode::Char('q') => return Wish::Quit,
             KeyCode::Char('h' | '?') | KeyCode::F(1) => self.help = true,
             KeyCode::Char(' ' | 'p') => self.paused = !self.paused,
+            KeyCode::Char('s') if self.panel == Panel::Movers => self.movers.sort_next(),
             KeyCode::Char('s') => self.sort = after(&Sort::ALL, self.sort),
             KeyCode::Char('m') => self.heat = after(&Heat::ALL, self.heat),
             KeyCode::Tab => self.panel = after(&Panel::ALL, self.panel),
             KeyCode::Char('/') => self.typing = true,
-            KeyCode::Esc => self.filter.clear(),
+            KeyCode::Esc => self.filter_mut().clear(),
             KeyCode::Char('+') => return self.set_interval(self.interval + 1),
             KeyCode::Char('-') => return self.set_interval(self.interval.saturating_sub(1)),
             key => self.scroll_by(key),
@@ -238,20 +305,34 @@ impl App {
         self.scroll = to.min(last);
     }
 
+    /// The filter of what is looked at: LLCs, or who moves.
+    fn filter(&self) -> &str {
+        if self.panel == Panel::Movers { &self.movers.filter } else { &self.filter }
+    }
+
+    fn filter_mut(&mut self) -> &mut String {
+        if self.panel == Panel::Movers { &mut self.movers.filter } else { &mut self.filter }
+    }
+
+    /// What is looked at is ordered by this.
+    fn sorted_by(&self) -> &'static str {
+        if self.panel == Panel::Movers { self.movers.by().name() } else { self.sort.name() }
+    }
+
     fn type_filter(&mut self, key: KeyCode) {
+        let filter = self.filter_mut();
         match key {
-            KeyCode::Enter => self.typing = false,
-            KeyCode::Esc => {
-                self.typing = false;
-                self.filter.clear();
-            }
+            KeyCode::Esc => filter.clear(),
             KeyCode::Backspace => {
-                self.filter.pop();
+                filter.pop();
             }
-            KeyCode::Char(c) if self.filter.chars().count() < FILTER_CHARS_MAX => {
-                self.filter.extend(c.to_lowercase());
+            KeyCode::Char(c) if filter.chars().count() < FILTER_CHARS_MAX => {
+                filter.extend(c.to_lowercase());
             }
             _ => {}
+        }
+        if matches!(key, KeyCode::Enter | KeyCode::Esc) {
+            self.typing = false;
         }
         self.scroll = 0;
     }
@@ -273,7 +354,15 @@ mod tests {
         press(&mut app, "sssmm");
         assert_eq!((app.sort, app.heat), (Sort::Number, Heat::Moves), "both go round");
         app.press(KeyCode::Tab);
-        assert_eq!(app.panel, Panel::Decisions);
+        assert_eq!((app.panel, app.wants_moves()), (Panel::Decisions, false));
+        app.press(KeyCode::Tab);
+        assert_eq!((app.panel, app.wants_moves()), (Panel::Movers, true));
+        press(&mut app, "ss/7");
+        app.press(KeyCode::Enter);
+        assert_eq!((app.sort, app.movers.by().name()), (Sort::Number, "refill"));
+        assert_eq!((app.filter.as_str(), app.filter()), ("", "7"), "each has a filter of its own");
+        app.press(KeyCode::Tab);
+        assert_eq!((app.panel, app.wants_moves(), app.filter()), (Panel::Heat, false, ""));
         assert_eq!(press(&mut app, "+"), Wish::Interval(Duration::from_secs(2)));
         assert_eq!(press(&mut app, "--"), Wish::Interval(Duration::from_millis(500)));
         press(&mut app, "-----");
@@ -297,6 +386,18 @@ mod tests {
         assert_eq!(app.filter, "");
         press(&mut app, &format!("/{}", "x".repeat(100)));
         assert_eq!(app.filter.len(), FILTER_CHARS_MAX);
+    }
+
+    #[test]
+    fn a_recording_waits_while_the_picture_stands_still_and_asks_no_scheduler() {
+        let mut app = App::new(false);
+        press(&mut app, " ");
+        assert!(!app.holds(), "a scheduler does not wait");
+        app.replay(Duration::from_secs(60));
+        assert!(app.holds());
+        press(&mut app, " ");
+        app.panel = Panel::Movers;
+        assert!(!app.holds() && !app.wants_moves());
     }
 
     #[test]

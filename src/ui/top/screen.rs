@@ -2,9 +2,10 @@
 //! What goes where, on a screen of any size.
 //!
 //! A wide screen has the tree on the left and map and decisions on the right. Others have the
-//! tree above them: both panels if they fit, else the one that Tab has chosen.
+//! tree above them: both panels if they fit, else the one that Tab has chosen. Who moves has the
+//! place of both.
 
-use super::{App, Panel, decisions, head, heat, help, tree};
+use super::{App, Panel, decisions, head, heat, help, movers, tree};
 use crate::stats::exported::TollStats;
 use ratatui::Frame;
 use ratatui::layout::{Constraint, Layout, Rect};
@@ -28,7 +29,11 @@ pub fn draw(app: &App, frame: &mut Frame, now: Instant) {
     lines.extend(head::alarm(app, now));
     match &app.stats {
         Some(stats) => {
-            lines.extend([head::machine(app, stats), head::waits(stats), head::overhead(stats)]);
+            lines.extend([
+                head::machine(app, stats),
+                head::waits(app, stats),
+                head::overhead(app, stats),
+            ]);
             draw_body(app, stats, frame, body);
         }
         None if app.gone.is_none() => lines.push("scx_toll: asking the scheduler".into()),
@@ -76,9 +81,10 @@ fn panels_height(app: &App, stats: &TollStats, area: Rect) -> u16 {
     let (map, ends) = (heat::height(stats), decisions::HEIGHT);
     let room = area.height.saturating_sub(TREE_MIN.min(tree::height(app)) + 1);
     let wanted = match app.panel {
-        _ if map + 1 + ends <= room => map + 1 + ends,
+        Panel::Heat | Panel::Decisions if map + 1 + ends <= room => map + 1 + ends,
         Panel::Heat => map,
         Panel::Decisions => ends,
+        Panel::Movers => room,
     };
     wanted.min(room)
 }
@@ -86,7 +92,7 @@ fn panels_height(app: &App, stats: &TollStats, area: Rect) -> u16 {
 /// Both panels, or the chosen one where both do not fit.
 fn draw_panels(app: &App, stats: &TollStats, frame: &mut Frame, area: Rect) {
     let (map, ends) = (heat::height(stats), decisions::HEIGHT);
-    if map + 1 + ends <= area.height {
+    if app.panel != Panel::Movers && map + 1 + ends <= area.height {
         let [upper, _, lower] =
             Layout::vertical([Constraint::Length(map), Constraint::Length(1), Constraint::Min(0)])
                 .areas(area);
@@ -97,5 +103,6 @@ fn draw_panels(app: &App, stats: &TollStats, frame: &mut Frame, area: Rect) {
     match app.panel {
         Panel::Heat => heat::draw(app, stats, frame, area),
         Panel::Decisions => decisions::draw(app, stats, frame, area),
+        Panel::Movers => movers::draw(app, frame, area),
     }
 }

@@ -144,11 +144,17 @@ fn line(app: &App, stats: &TollStats, row: Row, width: usize) -> Line<'static> {
         Row::Llc(_) => ratatui::style::Style::new(),
     };
     let load = app.palette.load(llc.load_pct);
-    let idle = format!("{}/{}", llc.idle, llc.cpus);
+    // Of these a recording says nothing.
+    let count = |count: u64| match app.replayed {
+        Some(_) => "-".into(),
+        None => count.to_string(),
+    };
+    let (queued, running) = (count(llc.queued), count(llc.running));
+    let idle = format!("{}/{}", count(llc.idle), llc.cpus);
     let mut spans = vec![
         Span::styled(format!("{name:<10}"), name_style),
         Span::styled(format!("{:>4.0} %", llc.load_pct), load),
-        Span::raw(format!("{:>9}{:>7}{:>4}{idle:>6}", time(llc.wait_ns), llc.queued, llc.running)),
+        Span::raw(format!("{:>9}{queued:>7}{running:>4}{idle:>6}", time(llc.wait_ns))),
     ];
     let room = width.saturating_sub(FIGURES + 2);
     if room >= BARS_MIN {

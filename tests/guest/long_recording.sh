@@ -1,0 +1,52 @@
+#!/bin/sh
+# long_recording.sh SECONDS CUTS: record everything for so long under hogs,
+# sleepers and pairs that wake one another; then cut the file at CUTS random
+# bytes, and replay each part beside the whole: what a part tells must be what
+# the whole tells first.
+
+# shellcheck source-path=SCRIPTDIR source=../../tools/guest-lib.sh
+. /root/guest-lib.sh
+
+# A number from 0 to below $1.
+random() {
+    set -- "$1" "$(od -An -N4 -tu4 /dev/urandom)"
+    echo $(($2 % $1))
+}
+
+start_toll 60 --json >/dev/null
+tollwork mixed --seconds $(($1 + 5)) >/dev/null &
+LOAD=$!
+scx_toll record /tmp/whole --kind all --seconds "$1" 2>/tmp/said || fail "scx_toll record: $?"
+kill -INT "$LOAD"
+wait "$LOAD"
+require_toll
+stop_toll
+
+size=$(stat -c %s /tmp/whole)
+echo "== recorded"
+cat /tmp/said
+echo "== size"
+echo "bytes=$size"
+scx_toll explain --from /tmp/whole --json --kind all >/tmp/all 2>/tmp/said ||
+    fail "scx_toll explain --from /tmp/whole: $?"
+echo "== whole"
+echo "lines=$(wc -l </tmp/all)"
+echo "bytes=$(wc -c </tmp/all)"
+cat /tmp/said
+cut=0
+while [ "$cut" -lt "$2" ]; do
+    at=$(random "$size")
+    head -c "$at" /tmp/whole >/tmp/part
+    echo "== cut $cut"
+    echo "at=$at"
+    if scx_toll explain --from /tmp/part --json --kind all >/tmp/some 2>/tmp/said; then
+        told=$(wc -c </tmp/some)
+        echo "lines=$(wc -l </tmp/some)"
+        echo "bytes=$told"
+        head -c "$told" /tmp/all | cmp - /tmp/some >/dev/null && echo "first=1" || echo "first=0"
+    else
+        echo "refused=$?"
+    fi
+    cat /tmp/said
+    cut=$((cut + 1))
+done
