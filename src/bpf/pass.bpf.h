@@ -375,8 +375,9 @@ static __always_inline u64 root_fair_q10(void)
 	u64 least = toll_pass.root_q10[0];
 	u32 i;
 
-	bpf_for(i, 1, TOLL_ROOT_PASSES)
-		least = toll_min(least, toll_pass.root_q10[i % TOLL_ROOT_PASSES]);
+	/* Unrolled: the verifier of 6.18 does not follow the index of a loop here. */
+	_Pragma("unroll") for (i = 1; i < TOLL_ROOT_PASSES; i++)
+		least = toll_min(least, toll_pass.root_q10[i]);
 	weight = toll_min(weight, toll_pass.root_avg_q10);
 	return weight < least ? least : weight;
 }
