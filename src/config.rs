@@ -97,6 +97,33 @@ impl LearnTest {
     }
 }
 
+/// The environment variable that sets [`Moments`], for tests.
+pub const MOMENTS_VARIABLE: &str = "TOLL_MOMENTS";
+
+/// Which of its moments the scheduler uses to move waiting tasks between LLCs. A scheduler that does
+/// without one of them is for tests that have to know what made a move (`TOLL_MOMENTS=push|pull`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Moments {
+    /// Both.
+    #[default]
+    All,
+    /// Only when a task is enqueued.
+    Push,
+    /// Only when a CPU has nothing to run.
+    Pull,
+}
+
+impl Moments {
+    fn from_env() -> Result<Moments> {
+        match std::env::var(MOMENTS_VARIABLE).as_deref() {
+            Err(_) | Ok("") => Ok(Moments::All),
+            Ok("push") => Ok(Moments::Push),
+            Ok("pull") => Ok(Moments::Pull),
+            Ok(text) => Err(usage(format!("{MOMENTS_VARIABLE}={text}: expected push or pull"))),
+        }
+    }
+}
+
 /// Validated settings of a run.
 #[derive(Debug, Clone)]
 pub struct Config {
@@ -135,6 +162,8 @@ pub struct Config {
     pub check: PolicyCheck,
     /// How learning is hastened and deceived; a test's business.
     pub learn_test: LearnTest,
+    /// For tests: which moments move waiting tasks between LLCs.
+    pub moments: Moments,
 }
 
 impl Config {
@@ -176,6 +205,7 @@ impl Config {
             libbpf: cli.libbpf,
             check: PolicyCheck::from_env()?,
             learn_test: LearnTest::from_env()?,
+            moments: Moments::from_env()?,
         })
     }
 

@@ -7,7 +7,7 @@
 
 use crate::bpf::{MainSkel, MainSkelBuilder, OpenMainSkel, types};
 use crate::command;
-use crate::config::{Config, PenaltySource, PolicyCheck};
+use crate::config::{Config, Moments, PenaltySource, PolicyCheck};
 use crate::control::audience::Audience;
 use crate::control::server::{Server, Wish};
 use crate::control::wire::{Answer, Places};
@@ -220,6 +220,8 @@ impl<'obj> Scheduler<'obj> {
         set_machine(rodata, &topo);
         rodata.toll_check_policy = config.check != PolicyCheck::Off;
         set_injected(rodata, config);
+        rodata.toll_no_push = config.moments == Moments::Pull;
+        rodata.toll_no_pull = config.moments == Moments::Push;
         let bss =
             open.maps.bss_data.as_mut().ok_or_else(|| anyhow!("the BPF object has no bss"))?;
         bss.toll_policy_version = version;

@@ -109,7 +109,7 @@ static __always_inline void push_choose(struct task_struct *p, struct toll_task 
 
 	where->llc = from;
 	where->cpu = claim_home(p, t, TOLL_KIND_PUSH, cpu, pol);
-	if (where->cpu >= 0 || toll_nr_llcs < 2)
+	if (where->cpu >= 0 || toll_nr_llcs < 2 || toll_no_push)
 		return;
 	wait = toll_wait_of(t, from, toll_expect_turn(t->avg_run_ns, t->run_ns, pol->slice_ns), true,
 			    pol);

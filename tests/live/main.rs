@@ -7,6 +7,8 @@
 mod measured_tables;
 #[path = "../openmetrics_reader/mod.rs"]
 mod openmetrics_reader;
+#[path = "../verdicts/mod.rs"]
+mod verdicts;
 mod vm;
 
 mod a_class_of_cores_is_changed_once;
