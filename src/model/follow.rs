@@ -30,6 +30,17 @@ pub const MARGIN: u64 = 2;
 /// Most pages of one batch.
 pub const BATCH_PAGES: u64 = 512;
 
+/// Whether memory follows at all.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mode {
+    /// Nothing is looked at.
+    Off,
+    /// It is said what would be done.
+    Advise,
+    /// It is done.
+    On,
+}
+
 /// What moving memory costs. Measured while memory is moved; [`Default`] until then.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct MoveCost {
