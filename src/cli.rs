@@ -33,6 +33,12 @@ pub struct Cli {
     #[arg(long, value_name = "on|off", default_value = "on")]
     pub learn: String,
 
+    /// When a task has settled on another node, move its memory there, or the task back to its
+    /// memory, whichever costs less (on); only say what would be done, in the log and with --json
+    /// (advise); or leave both where they are (off)
+    #[arg(long, value_name = "on|off|advise", default_value = "off")]
+    pub memory_follow: String,
+
     /// What decides about a move: the rule (toll), or for comparison always,
     /// never, or one fixed price in microseconds for every move between LLCs
     #[arg(long, value_name = "toll|always|never|fixed:US", default_value = "toll")]

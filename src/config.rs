@@ -5,6 +5,7 @@ use crate::cli::Cli;
 use crate::fault::Fault;
 use crate::model::Hysteresis;
 use crate::model::decide::Migrate;
+use crate::model::follow::Mode;
 use crate::topology::Level;
 use crate::topology::split::SplitRule;
 use crate::units::Ns;
@@ -97,6 +98,33 @@ impl LearnTest {
     }
 }
 
+/// The environment variable that sets [`Moments`], for tests.
+pub const MOMENTS_VARIABLE: &str = "TOLL_MOMENTS";
+
+/// Which of its moments the scheduler uses to move waiting tasks between LLCs. A scheduler that does
+/// without one of them is for tests that have to know what made a move (`TOLL_MOMENTS=push|pull`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Moments {
+    /// Both.
+    #[default]
+    All,
+    /// Only when a task is enqueued.
+    Push,
+    /// Only when a CPU has nothing to run.
+    Pull,
+}
+
+impl Moments {
+    fn from_env() -> Result<Moments> {
+        match std::env::var(MOMENTS_VARIABLE).as_deref() {
+            Err(_) | Ok("") => Ok(Moments::All),
+            Ok("push") => Ok(Moments::Push),
+            Ok("pull") => Ok(Moments::Pull),
+            Ok(text) => Err(usage(format!("{MOMENTS_VARIABLE}={text}: expected push or pull"))),
+        }
+    }
+}
+
 /// Validated settings of a run.
 #[derive(Debug, Clone)]
 pub struct Config {
@@ -104,6 +132,8 @@ pub struct Config {
     pub penalty: PenaltySource,
     /// Refine what moves cost while the scheduler runs.
     pub learn: bool,
+    /// Whether memory follows its task.
+    pub memory_follow: Mode,
     /// What decides about a move.
     pub migrate: Migrate,
     /// Price of every move between LLCs under [`Migrate::Fixed`]; else 0.
@@ -135,6 +165,8 @@ pub struct Config {
     pub check: PolicyCheck,
     /// How learning is hastened and deceived; a test's business.
     pub learn_test: LearnTest,
+    /// For tests: which moments move waiting tasks between LLCs.
+    pub moments: Moments,
 }
 
 impl Config {
@@ -156,6 +188,8 @@ impl Config {
                 _ => PenaltySource::File(cli.penalty),
             },
             learn,
+            memory_follow: follow_value(&cli.memory_follow)
+                .map_err(|why| usage(format!("--memory-follow {}: {why}", cli.memory_follow)))?,
             migrate,
             fixed,
             slice,
@@ -176,6 +210,7 @@ impl Config {
             libbpf: cli.libbpf,
             check: PolicyCheck::from_env()?,
             learn_test: LearnTest::from_env()?,
+            moments: Moments::from_env()?,
         })
     }
 
@@ -245,6 +280,19 @@ pub fn learn_value(text: &str) -> Result<bool, String> {
         "on" => Ok(true),
         "off" => Ok(false),
         _ => Err("expected on or off".into()),
+    }
+}
+
+/// Whether memory follows its task: `on`, `off` or `advise`.
+///
+/// # Errors
+/// As [`migrate_value`].
+pub fn follow_value(text: &str) -> Result<Mode, String> {
+    match text {
+        "on" => Ok(Mode::On),
+        "off" => Ok(Mode::Off),
+        "advise" => Ok(Mode::Advise),
+        _ => Err("expected on, off or advise".into()),
     }
 }
 
@@ -374,6 +422,7 @@ mod tests {
         refused(&["--migrate", "fixed:-1"], "negative");
         refused(&["--migrate", "fixed:NaN"], "not a finite number");
         refused(&["--learn", "yes"], "yes: expected on or off");
+        refused(&["--memory-follow", "yes"], "yes: expected on, off or advise");
         refused(&["--slice-us", "5"], "from 100 to 1000000");
         refused(&["--stats", "0"], "--stats 0");
         refused(&["--stats", "NaN"], "--stats NaN");

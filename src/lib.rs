@@ -5,7 +5,7 @@
 //! Data flows one way, and the modules stand here in its order:
 //!
 //! ```text
-//! units, topology ─► measure ─► model ─► policy ─► BPF decisions ─► events, stats ─► analysis ─► ui
+//! units, topology ─► measure ─► model ─► policy ─► BPF decisions ─► events, stats, memory ─► analysis ─► ui
 //! ```
 //!
 //! A module uses only modules of earlier stages; [`sched`] alone sees all of
@@ -27,6 +27,8 @@ pub mod bpf;
 
 pub mod events;
 pub mod stats;
+
+pub mod memory;
 
 pub mod analysis;
 

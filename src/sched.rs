@@ -7,11 +7,13 @@
 
 use crate::bpf::{MainSkel, MainSkelBuilder, OpenMainSkel, types};
 use crate::command;
-use crate::config::{Config, PenaltySource, PolicyCheck};
+use crate::config::{Config, Moments, PenaltySource, PolicyCheck};
 use crate::control::audience::Audience;
 use crate::control::server::{Server, Wish};
 use crate::control::wire::{Answer, Places};
 use crate::control::{change, run_dir};
+use crate::memory::judge;
+use crate::model::follow::Mode;
 use crate::model::{PenaltyTable, capacity, file};
 use crate::policy::view::PolicyView;
 use crate::policy::{Policy, PolicyWriter};
@@ -23,6 +25,7 @@ use crate::topology::Topology;
 use crate::ui::text;
 use crate::units::{MAX_CPUS, Ns};
 use anyhow::{Result, anyhow};
+use following::Following;
 use hotplug::Followed;
 use learning::Learning;
 use libbpf_rs::skel::{OpenSkel, Skel};
@@ -39,6 +42,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 mod ear;
+mod following;
 mod hotplug;
 mod learning;
 mod outlets;
@@ -138,6 +142,7 @@ fn log_table(policy: &Policy) {
 #[serde(tag = "what", rename_all = "snake_case")]
 enum JsonLine<'a> {
     Stats(&'a Delta),
+    Memory(&'a judge::Record),
     Report { counters: &'a Counters, unanswered: i64, llcs: &'a [LlcSnapshot], pairs: &'a [Pair] },
 }
 
@@ -185,6 +190,7 @@ struct Scheduler<'obj> {
     loaded_at: Instant,
     meter: Meter,
     ear: Ear,
+    following: Option<Following>,
     skel: MainSkel<'obj>,
     link: Option<Link>,
 }
@@ -220,6 +226,10 @@ impl<'obj> Scheduler<'obj> {
         set_machine(rodata, &topo);
         rodata.toll_check_policy = config.check != PolicyCheck::Off;
         set_injected(rodata, config);
+        rodata.toll_no_push = config.moments == Moments::Pull;
+        rodata.toll_no_pull = config.moments == Moments::Push;
+        rodata.toll_follow = config.memory_follow != Mode::Off && topo.nodes.len() > 1;
+        rodata.toll_follow_hold_ns = following::hold(&policy, &topo).get();
         let bss =
             open.maps.bss_data.as_mut().ok_or_else(|| anyhow!("the BPF object has no bss"))?;
         bss.toll_policy_version = version;
@@ -241,6 +251,7 @@ impl<'obj> Scheduler<'obj> {
         let check = config.check;
         let learning = Learning::new(config.learn_test.every, &policy);
         let ear = Ear::new(&skel.maps.toll_ring)?;
+        let following = Following::start(config.memory_follow, &topo)?;
         let mut sched = Scheduler {
             topo,
             policy,
@@ -251,6 +262,7 @@ impl<'obj> Scheduler<'obj> {
             loaded_at: Instant::now(),
             meter: Meter::new()?,
             ear,
+            following,
             skel,
             link: None,
         };
@@ -407,6 +419,7 @@ impl<'obj> Scheduler<'obj> {
                 return Ok(Followed::NewShape);
             }
             self.learn()?;
+            self.follow_memory(config)?;
             outlets.serve(|| self.snapshot())?;
             let Some(every) = config.stats else { continue };
             if last.at.elapsed() < every {

@@ -91,7 +91,11 @@ fn notes(sums: &Sums, intake: &Intake, loads: &Loads, series: bool) -> Vec<Strin
         ));
     }
     if series {
-        notes.push("a load series: moves are guessed from loads, and cannot be priced".into());
+        notes.push(format!(
+            "a load series: moves are guessed from loads, and cannot be priced; {} times a CPU's load \
+             rose and none fell: tasks that woke up or were born there, from where loads do not tell",
+            sums.placed
+        ));
     }
     if intake.gaps > 0 {
         let whole = loads.whole_stretch().len();

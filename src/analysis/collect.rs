@@ -4,6 +4,7 @@
 use super::bins::Bins;
 use super::event::{Comm, Event, Left, Sample};
 use super::follow::Follower;
+use super::habits::Habits;
 use super::infer::{Judged, Kind, judge};
 use super::layout::Layout;
 use super::price::{Priced, Pricer};
@@ -13,6 +14,7 @@ use super::transfers::{Frames, Transfer};
 use super::watch::{Load, Move, Watch};
 use crate::model::PenaltyTable;
 use std::collections::HashMap;
+use std::sync::Arc;
 
 /// A task that is back within this time plays ping-pong.
 pub const PING_PONG_NS: u64 = 10_000_000;
@@ -143,8 +145,9 @@ impl WasteSum {
 #[derive(Debug)]
 pub struct Sums {
     /// The machine.
-    pub layout: Layout,
+    pub layout: Arc<Layout>,
     pricer: Pricer,
+    habits: Habits,
     /// Loads over time.
     pub bins: Bins,
     /// By kind.
@@ -168,6 +171,8 @@ pub struct Sums {
     /// One in so many is drawn.
     pub one_in: u64,
     moves: u64,
+    /// Of a load series: tasks that woke up or were born, as far as that shows.
+    pub placed: u64,
     /// CPUs that the machine does not have.
     pub beyond: u32,
 }
@@ -276,6 +281,7 @@ impl Sums {
 
 impl Watch for Sums {
     fn load(&mut self, at_ns: u64, cpu: u32, load: Load) {
+        self.habits.load(&self.layout, at_ns, cpu, load);
         self.bins.set(cpu, at_ns, load.unwrap_or(0) as f32);
     }
 
@@ -295,7 +301,7 @@ impl Watch for Sums {
     }
 
     fn moved(&mut self, moved: &Move) {
-        let judged = judge(moved);
+        let judged = judge(moved, &self.layout, &mut self.habits);
         let distance = self.count(moved.at_ns, moved.from, moved.to, judged);
         let back = self.follow_ping_pong(moved, distance);
         let priced = self.pricer.price(&self.layout, moved);
@@ -343,7 +349,8 @@ impl Collector {
         let nr_llcs = layout.topo.llcs.len();
         let sums = Sums {
             pricer: Pricer::new(table, &layout),
-            layout,
+            habits: Habits::default(),
+            layout: Arc::new(layout),
             bins: Bins::new(),
             kinds: HashMap::new(),
             prices: [PriceSum::default(); 4],
@@ -357,6 +364,7 @@ impl Collector {
             drawn: Vec::new(),
             one_in: 1,
             moves: 0,
+            placed: 0,
             beyond: 0,
         };
         Collector {
@@ -372,7 +380,8 @@ impl Collector {
     pub fn finish(&mut self) {
         self.follower.finish(&mut self.sums);
         let sums = &mut self.sums;
-        self.frames.finish(&mut |transfer| take(sums, &transfer));
+        let layout = Arc::clone(&sums.layout);
+        self.frames.finish(&layout, &mut |found| take(sums, &found));
         self.sums.waste.set(self.end_ns, 0);
     }
 
@@ -386,8 +395,12 @@ impl Collector {
 }
 
 fn take(sums: &mut Sums, transfer: &Transfer) {
+    let Some(from) = transfer.from else {
+        sums.placed += u64::from(transfer.tasks);
+        return;
+    };
     for _ in 0..transfer.tasks.min(1000) {
-        sums.count(transfer.at_ns, transfer.from, transfer.to, transfer.judged);
+        sums.count(transfer.at_ns, from, transfer.to, transfer.judged);
     }
 }
 
@@ -401,7 +414,8 @@ impl Sink for Collector {
         self.note_time(sample.at_ns);
         self.sums.bins.set(sample.cpu, sample.at_ns, sample.runnable as f32);
         let sums = &mut self.sums;
-        self.frames.sample(sample, &mut |transfer| take(sums, &transfer));
+        let layout = Arc::clone(&sums.layout);
+        self.frames.sample(sample, &layout, &mut |found| take(sums, &found));
     }
 }
 

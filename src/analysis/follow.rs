@@ -177,7 +177,9 @@ impl Follower {
 
     fn end(&mut self, slot: usize, watch: &mut impl Watch) {
         self.close(slot, None, watch);
-        self.unqueue(slot, watch);
+        if let Some(cpu) = self.unqueue(slot) {
+            self.tell(cpu, watch);
+        }
         for cpu in &mut self.cpus {
             if cpu.current == Some(Some(slot)) {
                 cpu.current = None;
@@ -197,29 +199,21 @@ impl Follower {
 
     // ---- queues ---------------------------------------------------------------------------------
 
-    fn queue(
-        &mut self,
-        slot: usize,
-        cpu: u32,
-        since_ns: u64,
-        cause: Cause,
-        watch: &mut impl Watch,
-    ) {
+    fn queue(&mut self, slot: usize, cpu: u32, since_ns: u64, cause: Cause) {
         self.tasks[slot].state = State::Waiting { since_ns, cause };
         self.tasks[slot].cpu = Some(cpu);
         self.cpu(cpu).waiting += 1;
         self.waiting += 1;
-        self.tell(cpu, watch);
     }
 
-    fn unqueue(&mut self, slot: usize, watch: &mut impl Watch) {
+    /// Take `slot` out of its queue; the CPU whose queue that was.
+    fn unqueue(&mut self, slot: usize) -> Option<u32> {
         let task = &self.tasks[slot];
-        if let (State::Waiting { .. }, Some(cpu)) = (task.state, task.cpu) {
-            let queue = self.cpu(cpu);
-            queue.waiting = queue.waiting.saturating_sub(1);
-            self.waiting = self.waiting.saturating_sub(1);
-            self.tell(cpu, watch);
-        }
+        let (State::Waiting { .. }, Some(cpu)) = (task.state, task.cpu) else { return None };
+        let queue = self.cpu(cpu);
+        queue.waiting = queue.waiting.saturating_sub(1);
+        self.waiting = self.waiting.saturating_sub(1);
+        Some(cpu)
     }
 
     fn tell(&mut self, cpu: u32, watch: &mut impl Watch) {
@@ -293,7 +287,9 @@ impl Follower {
             }
             State::Waiting { .. } => {
                 self.repairs += 1;
-                self.unqueue(slot, watch);
+                if let Some(other) = self.unqueue(slot).filter(|&other| other != cpu) {
+                    self.tell(other, watch);
+                }
             }
             State::Asleep { .. } => self.repairs += 1,
             State::Newborn | State::Unknown => {}
@@ -301,7 +297,7 @@ impl Follower {
         self.close(slot, None, watch);
         self.tasks[slot].cpu = Some(cpu);
         match left {
-            Left::Runnable => self.queue(slot, cpu, now_ns, Cause::Preempted, watch),
+            Left::Runnable => self.queue(slot, cpu, now_ns, Cause::Preempted),
             Left::Asleep => {
                 self.tasks[slot].state = State::Asleep { since_ns: now_ns, woken_early }
             }
@@ -318,7 +314,9 @@ impl Follower {
         let comm = self.tasks[slot].comm;
         match self.tasks[slot].state {
             State::Waiting { since_ns, .. } => {
-                self.unqueue(slot, watch);
+                if let Some(other) = self.unqueue(slot).filter(|&other| other != cpu) {
+                    self.tell(other, watch);
+                }
                 watch.waited(now_ns, comm, now_ns - since_ns);
             }
             State::Asleep { since_ns, woken_early: true } => {
@@ -372,7 +370,8 @@ impl Follower {
                     self.change_cpu(event, slot, from, cpu, true, watch);
                 }
                 let cause = if new { Cause::Born } else { Cause::Woken };
-                self.queue(slot, cpu, now_ns, cause, watch);
+                self.queue(slot, cpu, now_ns, cause);
+                self.tell(cpu, watch);
             }
             State::Running { since_ns, .. } => {
                 self.tasks[slot].state = State::Running { since_ns, woken_ns: self.now_ns };
@@ -398,8 +397,9 @@ impl Follower {
         self.open(Some(event).filter(|_| !implied), slot, from, to);
         match self.tasks[slot].state {
             State::Waiting { since_ns, cause } => {
-                self.unqueue(slot, watch);
-                self.queue(slot, to, since_ns, cause, watch);
+                let was_on = self.unqueue(slot);
+                self.queue(slot, to, since_ns, cause);
+                was_on.into_iter().chain([to]).for_each(|cpu| self.tell(cpu, watch));
             }
             State::Running { .. } => {
                 // A task that runs cannot be moved: it had left unseen.

@@ -8,9 +8,13 @@
 //!    hotplug thread woke it, it had asked for other CPUs, or became another program. A sleeper that
 //!    is woken much later only is one that the kernel has left in its queue for a while, and is
 //!    balanced like any other, and one that a CPU gives away right after it was woken is placed;
-//! 3. the stopper thread of the CPU it left moved it although it could run: active balancing, which
-//!    the kernel itself calls a push, or new affinity;
-//! 4. the CPU it went to executed it: a **pull**, the surer if that CPU idled or was about to;
+//! 3. the stopper thread of the CPU it left moved it although it could run: new affinity, or, from a
+//!    CPU that it had for itself to one with nothing to do, active balancing, which the kernel itself
+//!    calls a push;
+//! 4. the CPU it went to executed it: a **pull**, the surer if that CPU idled or was about to. But a
+//!    CPU that had others to run, and in a switch took one that another LLC had left, did not fetch
+//!    it: somebody had put it into its queue, a **push**. If it was about to idle, that may have
+//!    been so too; what the scheduler does as a rule decides ([`super::habits`]);
 //! 5. the CPU it left executed it: a **push**;
 //! 6. an idle third CPU executed it, in a soft interrupt or for a target that idled too: a pull on
 //!    behalf of the other;
@@ -19,11 +23,13 @@
 //! Loads alone say: to an idle CPU is a pull (5 → 0), to a busy one with at least two tasks less a
 //! push (5 → 2), and against the slope (2 → 5) neither.
 //!
-//! Bad at: schedulers with one queue for many CPUs. Whoever takes a task from such a queue executes
-//! the move, so that what somebody pushed into another LLC's queue looks like a pull of the CPU
-//! that runs it.
+//! Bad at: schedulers with one queue for many CPUs that both push and pull. Whoever takes a task from
+//! such a queue executes the move, so that what somebody pushed into another LLC's queue looks like a
+//! pull of the CPU that runs it, if that CPU has nothing else to do.
 
 use super::event::{Context, Left};
+use super::habits::Habits;
+use super::layout::Layout;
 use super::watch::{Load, Move, Was};
 use serde::Serialize;
 
@@ -88,7 +94,8 @@ const fn context(kind: Kind, confidence: f32) -> Judged {
     Judged { kind, confidence, by_context: true }
 }
 
-const fn loads(kind: Kind, confidence: f32) -> Judged {
+/// A verdict that rests on loads alone.
+pub const fn loads(kind: Kind, confidence: f32) -> Judged {
     Judged { kind, confidence, by_context: false }
 }
 
@@ -103,8 +110,54 @@ fn fetched_asleep(moved: &Move) -> bool {
         && moved.woken_after_ns.is_some_and(|after_ns| after_ns > WAKING_MAX_NS)
 }
 
-/// Judge one move.
-pub fn judge(moved: &Move) -> Judged {
+/// Since when it has waited.
+fn since_ns(moved: &Move) -> u64 {
+    match moved.was {
+        Was::Waiting(ns) | Was::Woken(ns) | Was::Born(ns) => moved.at_ns.saturating_sub(ns),
+        Was::Asleep | Was::Newborn | Was::Running | Was::Unknown => moved.at_ns,
+    }
+}
+
+/// The CPU it went to took it in a switch, out of a queue: it is what runs there next.
+fn taken_at_once(moved: &Move) -> bool {
+    let waited = matches!(moved.was, Was::Waiting(_) | Was::Woken(_) | Was::Born(_));
+    let at_once = moved.then.zip(moved.ran_after_ns);
+    let at_once = at_once.is_some_and(|((_, switched_ns), ran_ns)| switched_ns == ran_ns);
+    waited && at_once && moved.by_pid != 0 && moved.context != Context::SoftIrq
+}
+
+/// A CPU executed the move of a task to itself.
+fn came(moved: &Move, sure: f32, layout: &Layout, habits: &mut Habits) -> Judged {
+    // A CPU that is about to idle still counts whoever leaves it.
+    let leaves = matches!(moved.then, Some((Left::Asleep | Left::Dead, _)));
+    let idle = moved.by_pid == 0 || moved.target == Some(0);
+    let about = leaves && moved.target.is_none_or(|target| target <= 1);
+    let apart = layout.apart(moved.from, moved.to);
+    let at_once = taken_at_once(moved);
+    if apart && at_once {
+        // A queue of which a CPU idled is not where it has waited.
+        let gives = habits.gives();
+        let shares = gives || habits.one_queue_per_llc();
+        let idled = shares && habits.idled(layout, moved.from, since_ns(moved), moved.at_ns);
+        let beside = gives && habits.waits_beside(layout, moved.to);
+        habits.came(true, !about);
+        if !about || idled {
+            return context(Kind::Push, sure - 0.15);
+        }
+        if habits.never_fetches() || beside {
+            return context(Kind::Push, 0.6);
+        }
+        return context(Kind::Pull, sure - 0.1);
+    }
+    if at_once {
+        habits.came(false, !about);
+    }
+    context(Kind::Pull, if idle || about { sure } else { sure - 0.1 })
+}
+
+/// Judge one move on a machine of this `layout`. `habits`: of the scheduler so far, to which this
+/// move is added.
+pub fn judge(moved: &Move, layout: &Layout, habits: &mut Habits) -> Judged {
     let stopper = moved.by_comm.bytes().starts_with(b"migration/");
     if moved.numa {
         return context(Kind::Numa, 0.95);
@@ -131,14 +184,15 @@ pub fn judge(moved: &Move) -> Judged {
     }
     let sure = if moved.was == Was::Unknown { 0.7 } else { 0.95 };
     if stopper && moved.by_cpu == moved.from {
-        return context(Kind::Push, if moved.target == Some(0) { 0.8 } else { 0.6 });
+        // Balancing takes the only task of a CPU away for one that has nothing to do.
+        let balances = moved.source.is_none_or(|source| source <= 2) && moved.target <= Some(1);
+        return match balances {
+            true => context(Kind::Push, if moved.target == Some(0) { 0.8 } else { 0.6 }),
+            false => context(Kind::Affinity, 0.6),
+        };
     }
     if moved.by_cpu == moved.to {
-        // A CPU that is about to idle still counts whoever leaves it.
-        let leaves = matches!(moved.then, Some((Left::Asleep | Left::Dead, _)));
-        let idle = moved.by_pid == 0 || moved.target == Some(0);
-        let about = leaves && moved.target.is_none_or(|target| target <= 1);
-        return context(Kind::Pull, if idle || about { sure } else { sure - 0.1 });
+        return came(moved, sure, layout, habits);
     }
     if moved.by_cpu == moved.from {
         return context(Kind::Push, sure);
@@ -208,6 +262,7 @@ impl Share {
 mod tests {
     use super::*;
     use crate::analysis::event::Comm;
+    use crate::topology::Topology;
 
     fn moved(by_cpu: u32, source: u32, target: u32) -> Move {
         Move {
@@ -244,6 +299,37 @@ mod tests {
         assert_eq!(from_loads(None, Some(0)).kind, Kind::Undetermined);
     }
 
+    /// CPUs 1 and 2 are in one LLC of four, or in two of two.
+    fn layout(llcs: usize) -> Layout {
+        let topo = Topology::synthetic(1, llcs, 4 / llcs).unwrap_or_else(|why| panic!("{why}"));
+        Layout::new(topo)
+    }
+
+    fn judge(moved: &Move) -> Judged {
+        super::judge(moved, &layout(2), &mut Habits::default())
+    }
+
+    #[test]
+    fn a_cpu_with_others_to_run_did_not_fetch_what_it_takes_from_another_llc() {
+        let mut habits = Habits::default();
+        let taken = |left| Move { then: Some((left, 9)), ran_after_ns: Some(9), ..moved(2, 3, 1) };
+        let apart = layout(2);
+        let mut kind = |moved: Move| super::judge(&moved, &apart, &mut habits).kind;
+        assert_eq!(kind(taken(Left::Runnable)), Kind::Push);
+        assert_eq!(kind(Move { target: Some(2), ..taken(Left::Asleep) }), Kind::Push);
+        assert_eq!(kind(taken(Left::Asleep)), Kind::Pull, "it was about to idle");
+        assert_eq!(kind(Move { ran_after_ns: Some(50), ..taken(Left::Runnable) }), Kind::Pull);
+        let softirq = Move { context: Context::SoftIrq, ..taken(Left::Runnable) };
+        assert_eq!(kind(softirq), Kind::Pull, "periodic balancing");
+        (0..20).for_each(|_| habits.came(true, true));
+        habits.load(&apart, 900, 0, Some(1));
+        habits.load(&apart, 950, 0, Some(0));
+        let late = Move { at_ns: 1000, was: Was::Waiting(99), ..taken(Left::Asleep) };
+        assert_eq!(super::judge(&late, &apart, &mut habits).kind, Kind::Push, "a CPU idled there");
+        let near = super::judge(&taken(Left::Runnable), &layout(1), &mut habits);
+        assert_eq!(near.kind, Kind::Pull, "a queue that the LLC shares");
+    }
+
     #[test]
     fn who_executed_it_comes_before_the_loads() {
         assert_eq!(judge(&moved(2, 5, 2)).kind, Kind::Pull);
@@ -276,6 +362,7 @@ mod tests {
         assert_eq!(kind(Move { was: Was::Woken(2000), ..moved(2, 2, 0) }), Kind::Pull);
         let late = Move { woken_after_ns: Some(2_000_000), was: Was::Asleep, ..moved(2, 5, 0) };
         assert_eq!(kind(late), Kind::Pull, "it was still in the queue");
+        assert_eq!(kind(Move { by_comm: stopper, ..moved(1, 5, 2) }), Kind::Affinity);
         let asleep = Move { was: Was::Asleep, by_comm: stopper, ..moved(1, 2, 1) };
         assert_eq!(kind(asleep), Kind::Affinity);
         assert_eq!(kind(Move { by_comm: Comm::new(b"cpuhp/1"), ..moved(1, 2, 1) }), Kind::Affinity);

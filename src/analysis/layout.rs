@@ -33,6 +33,11 @@ impl Layout {
         Some(llc.node.0)
     }
 
+    /// Are they in two LLCs? `false` also where the machine does not have both.
+    pub fn apart(&self, from: u32, to: u32) -> bool {
+        self.llc(from).zip(self.llc(to)).is_some_and(|(from, to)| from != to)
+    }
+
     /// How far a move goes; `None` where the machine does not have both CPUs.
     pub fn level(&self, from: u32, to: u32) -> Option<Level> {
         Some(self.topo.level(self.llc(from)?, self.llc(to)?))

@@ -16,6 +16,7 @@ pub mod collect;
 pub mod correlate;
 pub mod event;
 pub mod follow;
+pub mod habits;
 pub mod infer;
 pub mod layout;
 pub mod price;

@@ -253,6 +253,7 @@ static __always_inline void charge(struct task_struct *p, struct toll_task *t, u
 	demand_charge(t, t->llc, used, now);
 	group_charge(t, used);
 	home_add(t->home_llc, used, now);
+	stay_charge(p, t, t->llc, used, now);
 	busy = __sync_fetch_and_add(&llc->busy_ns, used) + used;
 	if (t->cap_at <= used) {
 		t->cap_ns = warm_cap(p, llc, pol);

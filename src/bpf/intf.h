@@ -249,6 +249,34 @@ struct toll_warm {
 	u32 pad;
 };
 
+/* How long a task has been on a node; see follow.bpf.h. */
+struct toll_stay {
+	u64 since_at;	/* T  when it began; 0: not yet */
+	u64 ran_ns;	/* T  run time there since */
+	u64 else_ns;	/* T  run time elsewhere since */
+	u64 told_at;	/* T  when user space was last told, or it began */
+	u32 node;	/* T  where */
+	u32 pad;
+};
+
+/* A task that has settled on another node than its memory's. */
+struct toll_away {
+	u64 stayed_ns;	/* T  how long it has been there */
+	u64 ran_ns;	/* T  ... and run */
+	u32 tgid;	/* T */
+	u32 node;	/* T  where it is */
+	u32 home;	/* T  its memory's node */
+	u32 pad;
+};
+
+/* Argument of toll_rehome_task. */
+struct toll_rehome {
+	u32 tid;
+	u32 node;	/* where its memory is now */
+	u32 push;	/* 1: the memory stays, the task goes there */
+	u32 pad;
+};
+
 /*
  * What a move between LLCs was decided on, kept until the task runs, to find
  * out whether it paid: the same inequality, with the wait that followed in the
@@ -297,6 +325,9 @@ struct toll_task {
 	u32 on_cpu;		/* T  1 between running and stopping */
 	struct toll_warm warm[TOLL_NR_WARM];	/* T  [0] the LLC where it ran last */
 	struct toll_move move;	/* T  the move between LLCs that it has not run after yet */
+	struct toll_stay stay;
+	u32 sent_home;		/* L  1: user space sends it to its memory's node */
+	u32 pad_sent;
 };
 
 /* What a record in the ring buffer tells; its first word. */
@@ -340,6 +371,7 @@ enum toll_decision_flags {
 	TOLL_PRICED = 1,	/* gain and penalty were computed, the fields below them hold */
 	TOLL_REASKED = 2,	/* the idle CPU was lost, and this is the question without it */
 	TOLL_OWED = 4,		/* it was refused, and made all the same: its cgroup is owed a lot */
+	TOLL_SENT_HOME = 8,	/* it was refused, and made all the same: to its memory, which stays */
 };
 
 /*
@@ -352,7 +384,7 @@ enum toll_decision_flags {
  *   penalty  = toll_penalty(hop_ns, refill, remote, price_q10)
  *   held     = toll_gate_pass() of gate, hyst and the gain of one turn, at asked_ns
  *   verdict  by toll_worth() and held; see worth_moving() and, for RACED, TOLL_REASKED
- *   aged     = waited_ns > age_ns, unless TOLL_MIGRATE_NEVER; or TOLL_OWED
+ *   aged     = waited_ns > age_ns, unless TOLL_MIGRATE_NEVER; or TOLL_OWED or TOLL_SENT_HOME
  */
 struct toll_decision {
 	u32 event;		/* TOLL_EVENT_DECISION */
@@ -467,6 +499,7 @@ _Static_assert(sizeof(struct toll_llc) % 64 == 0, "pad struct toll_llc to cache 
 /* Both compilers must agree on what goes through the maps. */
 _Static_assert(sizeof(struct toll_warm) == 24 && sizeof(struct toll_gate) == 16, "no hidden padding");
 _Static_assert(sizeof(struct toll_pair) == 32, "no hidden padding");
+_Static_assert(sizeof(struct toll_away) == 32 && sizeof(struct toll_rehome) == 16, "no hidden padding");
 _Static_assert(sizeof(struct toll_hysteresis) == 24, "no hidden padding");
 _Static_assert(sizeof(struct toll_who) == 32 && sizeof(struct toll_slice) == 64 &&
 	       sizeof(struct toll_outcome) == 104 && sizeof(struct toll_decision) == 288,
@@ -489,6 +522,8 @@ struct toll_names {
 	struct toll_decision decision;
 	struct toll_outcome outcome;
 	struct toll_slice slice;
+	struct toll_away away;
+	struct toll_rehome rehome;
 };
 
 #endif /* TOLL_INTF_H */

@@ -65,7 +65,7 @@ static __always_inline bool turn_due(struct task_struct *prev, struct toll_task 
 		charge(prev, t, scx_bpf_now(), pol);
 	turn_begin(prev, t, llc_id, false, pol);
 	*due = t->deadline;
-	return !group_throttled(prev, t);
+	return !group_throttled(prev, t) && !is_sent_home(t);
 }
 
 /*

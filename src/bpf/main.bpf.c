@@ -40,10 +40,14 @@
  * 16. Every decision ends in one counter and, if somebody listens, one record;
  *     when a moved task runs, whether the move paid
  *                                       record.bpf.h: conclude, judge_move
+ * 17. A task that has settled on another node than its memory's is told to user
+ *     space, which brings the memory or sends the task home
+ *                                follow.bpf.h: stay_charge; push.bpf.h: push_homeward
  *
  * What it is bad at: it takes the average burst for the next one, so a task
  * that changes its habits is misjudged for a few bursts; it knows the home of a
- * task's memory only as the node where the task first ran; hogs of equal weight
+ * task's memory only as the node where the task first ran, or where user space
+ * has moved it; hogs of equal weight
  * in LLCs that are loaded unequally, in one cgroup, are not evened out; a task
  * that may use nothing but a CPU that a real-time task keeps lives on what the
  * kernel's deadline server leaves it, and where there is none (before it served
@@ -63,6 +67,7 @@
 #include "cgroup.bpf.h"
 #include "class.bpf.h"
 #include "home.bpf.h"
+#include "follow.bpf.h"
 #include "account.bpf.h"
 #include "learn.bpf.h"
 #include "ask.bpf.h"
@@ -93,7 +98,8 @@ s32 BPF_STRUCT_OPS(toll_select_cpu, struct task_struct *p, s32 prev_cpu, u64 wak
 
 	if (!pol || !me || !t || from == TOLL_NO_LLC)
 		return prev_cpu;
-	if (group_throttled(p, t))
+	/* Both are for enqueue(): a group without budget, a task that goes home to its memory. */
+	if (group_throttled(p, t) || is_sent_home(t))
 		return prev_cpu;
 	if (wake_flags & SCX_WAKE_FORK) {
 		cpu = place_process(p, from);
@@ -301,7 +307,7 @@ void BPF_STRUCT_OPS(toll_tick, struct task_struct *p)
 		return;
 	if (me->end_at && time_after(now, me->end_at))
 		run_extend(me, llc, now + toll_expect_turn(t->avg_run_ns, t->run_ns, p->scx.slice));
-	if (group_throttled(p, t) || had_better_leave(p, t, cpu))
+	if (group_throttled(p, t) || is_sent_home(t) || had_better_leave(p, t, cpu))
 		scx_bpf_task_set_slice(p, 0);
 	handoff_check(p, me);
 	look_outward(t->llc, now, pol);

@@ -193,7 +193,7 @@ __noinline bool pull_outward(s32 cpu, const struct toll_policy *pol)
 	struct puller *u = puller();
 	struct toll_llc *victim;
 
-	if (!me || !pol || !u)
+	if (!me || !pol || !u || toll_no_pull)
 		return false;
 	u->let_go = false;
 	u->best.seq = 0;
@@ -377,7 +377,7 @@ static __always_inline void look_outward(u32 from, u64 now, const struct toll_po
 		return;
 	if (__sync_val_compare_and_swap(&llc->looked_at, looked_at, now) != looked_at)
 		return;
-	if (may_have_idle(llc) && wake_for(from, from, pol))
+	if ((may_have_idle(llc) && wake_for(from, from, pol)) || toll_no_pull)
 		return;
 	bpf_for(rank, 0, toll_nr_llcs - 1) {
 		to = outward(from, rank);

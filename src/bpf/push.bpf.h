@@ -3,6 +3,8 @@
  * push.bpf.h - a loaded LLC hands a task away (enqueue: at wakeup, and at the
  * end of a slice).
  *
+ *   0. whom user space has sent home to its memory: the LLC of that node where
+ *      it waits least, whatever it costs
  *   1. an idle CPU of the own LLC takes it at once
  *   2. another LLC of the node where it would wait less, if dL > P;
  *      also one that is busy, only less so
@@ -99,6 +101,59 @@ __noinline bool push_outward(struct task_struct *p __arg_trusted, struct toll_ta
 	return is_applied(verdict);
 }
 
+/*
+ * User space has found that @p is better off where its memory is, over a span
+ * that no single move can see: to the LLC there in which it would wait least.
+ * It is sent once; it may leave again as anybody may. Return true when it is to
+ * go to LLC a->to, or at once to CPU a->to_cpu.
+ */
+__noinline bool push_homeward(struct task_struct *p __arg_trusted, struct toll_task *t,
+			      struct ask *a, const struct toll_policy *pol)
+{
+	struct about about = { .kind = TOLL_KIND_PUSH, .level = TOLL_LEVEL_NODE };
+	u32 verdict = TOLL_NOTHING, rank, to, best = TOLL_NO_LLC;
+	struct toll_cpu *me = this_cpu();
+	u64 wait, least = ~0ULL, seq;
+
+	if (!t || !a || !pol || !me)
+		return false;
+	t->sent_home = 0;
+	if (t->home_node == llc_node(a->from) || t->home_node == TOLL_NO_NODE)
+		return false;
+	count_asked(me, TOLL_KIND_PUSH, TOLL_LEVEL_NODE);
+	bpf_for(rank, 0, toll_nr_llcs - 1) {
+		to = outward(a->from, rank);
+		if (llc_node(to) != t->home_node)
+			continue;
+		if (!may_use(p, to)) {
+			verdict = TOLL_AFFINITY;
+			continue;
+		}
+		wait = toll_wait_of(t, to, a->turn_ns, false, pol);
+		if (wait < least) {
+			least = wait;
+			best = to;
+		}
+	}
+	if (best != TOLL_NO_LLC) {
+		verdict = worth_moving(a, t, best, least, pol);
+		if (verdict != TOLL_APPLIED) {
+			verdict = TOLL_APPLIED_AGED;
+			a->flags |= TOLL_SENT_HOME;
+		}
+		if (!least)
+			a->to_cpu = claim_idle(p, best);
+	}
+	about.from = a->from;
+	about.to = a->to;
+	about.verdict = verdict;
+	about.to_cpu = is_applied(verdict) && a->to_cpu >= 0 ? a->to_cpu : -1;
+	seq = conclude(me, p, t, a, &about, pol);
+	if (is_applied(verdict))
+		note_move(&t->move, a, verdict, seq);
+	return is_applied(verdict);
+}
+
 /* Choose where @p, enqueued on @cpu, is to wait. */
 static __always_inline void push_choose(struct task_struct *p, struct toll_task *t, s32 cpu,
 					struct target *where, const struct toll_policy *pol)
@@ -108,8 +163,16 @@ static __always_inline void push_choose(struct task_struct *p, struct toll_task 
 	u64 wait;
 
 	where->llc = from;
+	if (is_sent_home(t)) {
+		wait = toll_wait_of(t, from, 0, true, pol);
+		if (!ask_init(&a, t, from, wait, pol) && push_homeward(p, t, &a, pol)) {
+			where->llc = a.to;
+			where->cpu = a.to_cpu;
+			return;
+		}
+	}
 	where->cpu = claim_home(p, t, TOLL_KIND_PUSH, cpu, pol);
-	if (where->cpu >= 0 || toll_nr_llcs < 2)
+	if (where->cpu >= 0 || toll_nr_llcs < 2 || toll_no_push)
 		return;
 	wait = toll_wait_of(t, from, toll_expect_turn(t->avg_run_ns, t->run_ns, pol->slice_ns), true,
 			    pol);

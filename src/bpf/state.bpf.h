@@ -42,6 +42,10 @@ u64 toll_nr_left;			/* tasks that left a queue which no CPU served any more */
 /* For tests: compare the policy's seal before and after every decision (check.bpf.h). */
 const volatile bool toll_check_policy = false;
 
+/* For tests: LLCs hand no task away, or CPUs fetch none from another LLC. */
+const volatile bool toll_no_push = false;
+const volatile bool toll_no_pull = false;
+
 /* For tests: extra time by enum toll_distance before a task runs (learn.bpf.h). */
 const volatile bool toll_inject = false;
 const volatile u64 toll_inject_ns[TOLL_NR_DISTANCES];

@@ -17,6 +17,7 @@
 //! - [`warmth`]: the decay of warm cache lines while others run;
 //! - [`capacity`]: what CPUs are worth together, and which class of CPU a task belongs on;
 //! - [`hysteresis`]: two thresholds and a hold time per level;
+//! - [`follow`]: whether memory follows its task, or the task goes home to it;
 //! - [`decide`]: the formulas of `src/bpf/decide.h` a second time, to be tested against.
 //!
 //! No I/O except one file that is read, no clock, no BPF types: the same input always gives the
@@ -25,6 +26,7 @@
 pub mod capacity;
 pub mod decide;
 pub mod file;
+pub mod follow;
 pub mod from_measured;
 pub mod hysteresis;
 pub mod learn;

@@ -45,7 +45,7 @@ fn check(ran: &Ran, section: &str, names: &[&str], groups: &[(f64, f64)], tolera
 
 /// The long run is what the shares are promised for; in the short one a turn or two more weighs.
 fn seconds_and_tolerance() -> (&'static str, f64) {
-    if crate::vm::long() { ("10", 0.03) } else { ("4", 0.06) }
+    if crate::vm::long() { ("10", 0.03) } else { ("8", 0.08) }
 }
 
 #[test]

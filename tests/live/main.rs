@@ -7,6 +7,8 @@
 mod measured_tables;
 #[path = "../openmetrics_reader/mod.rs"]
 mod openmetrics_reader;
+#[path = "../verdicts/mod.rs"]
+mod verdicts;
 mod vm;
 
 mod a_class_of_cores_is_changed_once;
@@ -26,6 +28,7 @@ mod every_decision_is_explained;
 mod flags_change_what_happens;
 mod groups_get_their_shares;
 mod learning_recovers_a_wrong_table;
+mod light_tasks_go_home_and_heavy_ones_bring_their_memory;
 mod listening_is_paid_while_somebody_listens;
 mod moves_follow_the_price;
 mod odd_machines_are_scheduled;

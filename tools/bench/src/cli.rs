@@ -43,6 +43,8 @@ pub enum Command {
     Swing(SwingArgs),
     /// A task that sleeps for a fixed period beside hogs: how late it runs after each
     Sleeper(SleeperArgs),
+    /// A process with memory that it keeps writing and checking, first on some CPUs and then on others
+    Memory(MemoryArgs),
     /// Requests to a Unix socket as fast as they are answered, and clients that hang
     Requests(RequestsArgs),
     /// A scenario of the lab: what a load costs under this scheduler, as one line of JSON
@@ -156,6 +158,50 @@ pub struct SleeperArgs {
     /// CPU time in microseconds that it uses each time
     #[arg(long, value_name = "US", default_value_t = 50)]
     pub burn_us: u64,
+}
+
+/// What keeps the memory of `memory` where it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Kept {
+    /// Nothing.
+    No,
+    /// It is locked.
+    Mlock,
+    /// Its policy names the node where it is.
+    Mbind,
+    /// It is a shared mapping.
+    Shared,
+    /// A child that sleeps has the same pages.
+    Forked,
+}
+
+/// Arguments of `memory`.
+#[derive(Args, Debug)]
+pub struct MemoryArgs {
+    /// Size in MiB
+    #[arg(long, value_name = "MIB", value_parser = clap::value_parser!(u64).range(1..=1 << 20))]
+    pub mib: u64,
+    /// Seconds to run, after the memory was first written
+    #[arg(long, value_name = "S", value_parser = parse_seconds)]
+    pub seconds: Duration,
+    /// CPUs on which the memory is first written
+    #[arg(long, value_name = "CPULIST", value_parser = parse_cpus)]
+    pub from: Box<CpuSet>,
+    /// Where the process goes then
+    #[arg(long, value_name = "CPULIST", value_parser = parse_cpus)]
+    pub to: Box<CpuSet>,
+    /// Go back and forth between both so often
+    #[arg(long, value_name = "S", value_parser = parse_seconds)]
+    pub swing: Option<Duration>,
+    /// Be free to go to either after so long
+    #[arg(long, value_name = "S", value_parser = parse_seconds)]
+    pub free_after: Option<Duration>,
+    /// Per cent of the time that it is busy
+    #[arg(long, value_name = "PCT", default_value_t = 100, value_parser = clap::value_parser!(u64).range(1..=100))]
+    pub busy: u64,
+    /// What keeps the memory where it is
+    #[arg(long, value_enum, default_value_t = Kept::No)]
+    pub kept: Kept,
 }
 
 /// Arguments of `requests`.

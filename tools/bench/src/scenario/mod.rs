@@ -19,6 +19,7 @@ pub mod count;
 pub mod crew;
 pub mod demo;
 pub mod hogs;
+pub mod memory;
 pub mod mixed;
 pub mod requests;
 pub mod sleeper;
@@ -68,6 +69,7 @@ pub fn run(command: &Command) -> Result<Outcome> {
         Command::Count(args) => count::run(args),
         Command::Swing(args) => swing::run(args),
         Command::Sleeper(args) => sleeper::run(args),
+        Command::Memory(args) => memory::run(args),
         Command::Requests(args) => requests::run(args),
         Command::Lab(args) => {
             let found = lab::run(args)?;
