@@ -75,11 +75,10 @@ fn hear(filter: &Filter, sender: &Sender<Heard>, stop: &AtomicBool) -> Result<()
     while !stop.load(Ordering::Relaxed) {
         let Some(line) = watch.next(POLL)? else { continue };
         match line.frame()? {
-            Frame::Decision(decision) => {
-                if sender.send(Heard::Move(decision)).is_err() {
-                    return Ok(());
-                }
-            }
+            Frame::Decision(decision) => match sender.send(Heard::Move(decision)) {
+                Ok(()) => {}
+                Err(_) => return Ok(()),
+            },
             Frame::Ended {} => return Ok(()),
             _ => {}
         }
