@@ -136,7 +136,8 @@ pub enum Command {
     /// Tell every decision of the scheduler that is running, as it is made: what
     /// would be saved, what it would cost, and how it ended
     Explain(ExplainArgs),
-    /// Record decisions, what ran, and the load of each CPU in a file
+    /// Record decisions, what ran, and the load of each CPU in a file; or, with --any-scheduler, a trace
+    /// for `analyze`
     Record(RecordArgs),
     /// Write a recording in a form for others
     Export(ExportArgs),
@@ -231,6 +232,10 @@ pub struct AnalyzeArgs {
 /// Flags of `scx_toll measure`.
 #[derive(Debug, Clone, Args)]
 pub struct MeasureArgs {
+    /// Where the table (TOML) is written instead of the state directory; -: nowhere, print only
+    #[arg(value_name = "FILE|-")]
+    pub out: Option<PathBuf>,
+
     /// Measure all pairs of CPUs, and take more time for each figure
     #[arg(long)]
     pub thorough: bool,
@@ -238,14 +243,6 @@ pub struct MeasureArgs {
     /// Print the table as one JSON object
     #[arg(long)]
     pub json: bool,
-
-    /// Print only, store nothing
-    #[arg(long, conflicts_with = "out")]
-    pub dry_run: bool,
-
-    /// Write the table (TOML) to this file instead of the state directory
-    #[arg(long, value_name = "FILE")]
-    pub out: Option<PathBuf>,
 }
 
 /// Arguments of `set`.
@@ -277,6 +274,10 @@ pub struct RecordArgs {
     /// Where to; what was there before is replaced
     #[arg(value_name = "FILE")]
     pub file: PathBuf,
+
+    /// Record the kernel's scheduler events as text, whichever scheduler runs; needs root
+    #[arg(long, conflicts_with_all = ["pid", "cgroup", "kind", "verdict", "rate"])]
+    pub any_scheduler: bool,
 
     /// Which decisions.
     #[command(flatten)]

@@ -2,12 +2,14 @@
 //! Subcommands, and the measured table at the scheduler's start.
 
 pub mod analyze;
+mod any_scheduler;
 pub mod explain;
 pub mod link;
 pub mod listen;
 pub mod monitor;
 pub mod playback;
 pub mod record;
+pub mod recorded;
 mod replay;
 pub mod top;
 
@@ -56,8 +58,8 @@ pub(crate) fn no_colour() -> bool {
 /// Store `table` where `args` say. One without a measured figure is not stored unasked.
 fn store_table(args: &MeasureArgs, table: &Table) -> Result<()> {
     let path = match &args.out {
+        Some(path) if path.as_os_str() == "-" => return Ok(()),
         Some(path) => path.clone(),
-        None if args.dry_run => return Ok(()),
         None => store::path(&store::state_dir()?, &table.machine),
     };
     if args.out.is_none() && table.meaningless.is_some() {

@@ -106,7 +106,7 @@ fn three_runs_agree_and_the_figures_are_plausible() {
     let mut runs: Vec<Table> = Vec::new();
     while runs.len() < RUNS_MAX {
         let start = Instant::now();
-        let table = measure_json(dir.path(), &["--dry-run"]);
+        let table = measure_json(dir.path(), &["-"]);
         assert!(start.elapsed() < Duration::from_secs(6), "it took {:?}", start.elapsed());
         if is_no_machine(&table) {
             eprintln!("skipped: {:?}", table.meaningless);
@@ -163,13 +163,13 @@ fn the_table_is_stored_unless_told_otherwise_and_used_afterwards() {
     let _alone = alone();
     let dir = tempfile::tempdir().unwrap();
     let files = || std::fs::read_dir(dir.path()).unwrap().count();
-    let dry = toll(dir.path(), &["measure", "--dry-run"]);
+    let dry = toll(dir.path(), &["measure", "-"]);
     assert!(dry.status.success() && out(&dry).contains("measured in"), "{}", err(&dry));
-    assert_eq!(files(), 0, "--dry-run stores nothing");
+    assert_eq!(files(), 0, "- stores nothing");
 
     let aside = tempfile::tempdir().unwrap();
     let file = aside.path().join("t.toml");
-    assert!(toll(dir.path(), &["measure", "--out", file.to_str().unwrap()]).status.success());
+    assert!(toll(dir.path(), &["measure", file.to_str().unwrap()]).status.success());
     assert_eq!(files(), 0, "--out stores elsewhere");
     let topo = Topology::from_sysfs(None).unwrap();
     let here = scx_toll::measure::machine::Machine::here(&topo);
@@ -223,8 +223,8 @@ fn thorough_takes_all_pairs_and_more_samples() {
         eprintln!("skipped: all pairs of {allowed} CPUs take too long for a test");
         return;
     }
-    let quick = measure_json(dir.path(), &["--dry-run"]);
-    let thorough = measure_json(dir.path(), &["--dry-run", "--thorough"]);
+    let quick = measure_json(dir.path(), &["-"]);
+    let thorough = measure_json(dir.path(), &["-", "--thorough"]);
     assert!(thorough.thorough && !quick.thorough);
     if is_no_machine(&quick) {
         return;
@@ -238,7 +238,7 @@ fn thorough_takes_all_pairs_and_more_samples() {
 fn a_pipe_gets_neither_colours_nor_progress() {
     let _alone = alone();
     let dir = tempfile::tempdir().unwrap();
-    let output = toll(dir.path(), &["measure", "--dry-run"]);
+    let output = toll(dir.path(), &["measure", "-"]);
     assert!(!out(&output).contains('\x1b') && err(&output).is_empty(), "{}", err(&output));
     assert!(out(&output).lines().all(|line| line.starts_with("note:") || line.len() <= 90));
 }
@@ -252,7 +252,7 @@ fn flags_of_scheduling_are_refused() {
         &["--migrate", "never", "measure"],
         &["measure", "--penalty", "default"],
         &["--json", "measure"],
-        &["measure", "--dry-run", "--out", "t.toml"],
+        &["measure", "a.toml", "b.toml"],
     ] {
         let output = toll(dir.path(), args);
         assert_eq!(output.status.code(), Some(2), "{args:?}: {}", out(&output));

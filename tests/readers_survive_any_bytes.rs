@@ -127,7 +127,12 @@ fn replace_number(bytes: &mut Vec<u8>, from: usize, rng: &mut Rng) {
 }
 
 /// Feed damaged forms of `corpus` to `read`, which returns true for a valid one.
-fn fuzz(name: &str, corpus: &[String], mut read: impl FnMut(&[u8]) -> bool) {
+fn fuzz(name: &str, corpus: &[String], read: impl FnMut(&[u8]) -> bool) {
+    let corpus: Vec<&[u8]> = corpus.iter().map(String::as_bytes).collect();
+    fuzz_bytes(name, &corpus, read);
+}
+
+fn fuzz_bytes(name: &str, corpus: &[&[u8]], mut read: impl FnMut(&[u8]) -> bool) {
     COUNT_PANICS.call_once(|| {
         let before = std::panic::take_hook();
         std::panic::set_hook(Box::new(move |info| {
@@ -140,15 +145,17 @@ fn fuzz(name: &str, corpus: &[String], mut read: impl FnMut(&[u8]) -> bool) {
         |seed| seed.parse().expect("TOLL_SEED is a number"),
     );
     let long = std::env::var_os("TOLL_LONG").is_some();
-    let until = Instant::now() + Duration::from_secs(if long { 60 } else { 1 });
+    let given = std::env::var("TOLL_FUZZ_SECONDS").ok().and_then(|seconds| seconds.parse().ok());
+    let seconds = given.unwrap_or(if long { 60 } else { 1 });
+    let until = Instant::now() + Duration::from_secs(seconds);
     eprintln!("{name}: TOLL_SEED={seed}");
     let mut rng = Rng(seed);
     let (mut all, mut valid) = (0u64, 0u64);
     for text in corpus {
-        assert!(read(text.as_bytes()), "{name}: the corpus is valid: {text}");
+        assert!(read(text), "{name}: the corpus is valid: {}", text.escape_ascii());
     }
     while Instant::now() < until {
-        let mut any = || corpus[rng.below(corpus.len() as u32) as usize].as_bytes();
+        let mut any = || corpus[rng.below(corpus.len() as u32) as usize];
         let (input, other) = (any(), any());
         let bytes = damage(input, other, &mut rng);
         all += 1;
@@ -287,6 +294,30 @@ fn the_text_of_ftrace_and_trace_cmd() {
     let trace_cmd = "cpus=4\n make-1234 [001] 12.000001: sched_switch: make:1234 [120] S ==> c:77 [120]\n \
                      <idle>-0 [000] 12.1: sched_wakeup: make:1234 [120] success=1 CPU:003\nCPU:0 [9 EVENTS DROPPED]\n";
     traces("ftrace", &[ftrace.to_string(), trace_cmd.to_string()], &[Format::Ftrace]);
+}
+
+/// Traces that Perfetto's own definitions have written; damage is to bytes, not to text.
+#[test]
+fn traces_of_perfetto() {
+    let layout = Layout::new(topo());
+    let table = PenaltyTable::default();
+    let corpus: [&[u8]; 2] = [
+        include_bytes!("perfetto/single.perfetto-trace"),
+        include_bytes!("perfetto/columns.perfetto-trace"),
+    ];
+    fuzz_bytes("perfetto", &corpus, |bytes| {
+        match analyse(bytes, "t", layout.clone(), "2x2x2", &table, &mut |_| {}) {
+            Ok(report) => {
+                assert!(report.intake.broken_lines.len() <= 5, "{:?}", report.intake);
+                assert!(page::page(&[report]).ends_with("</html>\n"));
+                true
+            }
+            Err(error) => {
+                one_sentence(&error);
+                false
+            }
+        }
+    });
 }
 
 #[test]

@@ -7,7 +7,9 @@ use super::correlate::{self, BINS_MIN};
 use super::infer::{Kind, Share};
 use super::layout::Layout;
 use super::read::{self, Intake};
-use super::report::{Correlations, DISTANCES, KindRow, Map, PolicyRow, PriceRow, Report, TaskRow};
+use super::report::{
+    Correlations, DISTANCES, KindRow, Map, NameSum, PolicyRow, PriceRow, Report, TaskRow,
+};
 use crate::model::PenaltyTable;
 use anyhow::{Result, bail};
 use std::io::Read;
@@ -33,8 +35,22 @@ pub fn analyse(
     table: &PenaltyTable,
     progress: &mut dyn FnMut(u64),
 ) -> Result<Report> {
-    let mut collector = Collector::new(layout, table);
-    let intake = read::read(source, &mut collector, progress)?;
+    let collector = Collector::new(layout, table);
+    analyse_from(collector, name, machine, |collector| read::read(source, collector, progress))
+}
+
+/// The same for events from anywhere: `feed` gives all of them to the collector, and says what it took
+/// in.
+///
+/// # Errors
+/// When `feed` fails or has no event.
+pub fn analyse_from(
+    mut collector: Collector,
+    name: &str,
+    machine: &str,
+    feed: impl FnOnce(&mut Collector) -> Result<Intake>,
+) -> Result<Report> {
+    let intake = feed(&mut collector)?;
     if intake.events == 0 {
         bail!("no event in {} lines could be read", intake.lines);
     }
@@ -46,6 +62,7 @@ fn report(collector: Collector, intake: Intake, name: &str, machine: &str) -> Re
     let Collector { mut sums, follower, start_ns, end_ns, .. } = collector;
     let start_ns = start_ns.unwrap_or(end_ns);
     let series = intake.format.is_some_and(read::Format::is_series);
+    let recording = intake.format == Some(read::Format::Recording);
     let loads = std::mem::take(&mut sums.bins).finish(end_ns);
     let correlations = correlations(&loads, &sums.layout);
     Report {
@@ -61,9 +78,10 @@ fn report(collector: Collector, intake: Intake, name: &str, machine: &str) -> Re
         moves: kind_rows(&sums),
         policy: policy_rows(&sums),
         waits: sums.times.report(),
-        waste: (!series).then(|| sums.waste()),
+        waste: (!series && !recording).then(|| sums.waste()),
         prices: price_rows(&sums),
-        tasks: task_rows(&sums),
+        tasks: rows(sums.names.iter().map(|(name, sum)| (name.text(), *sum))),
+        cgroups: rows(sums.cgroups.iter().map(|(id, sum)| (format!("cgroup {id}"), *sum))),
         correlations,
         map: Map {
             cpus: loads
@@ -96,6 +114,13 @@ fn notes(sums: &Sums, intake: &Intake, loads: &Loads, series: bool) -> Vec<Strin
              rose and none fell: tasks that woke up or were born there, from where loads do not tell",
             sums.placed
         ));
+    }
+    if intake.format == Some(read::Format::Recording) {
+        notes.push(
+            "a recording of scx_toll: it tells what ran, and why tasks moved, but not who waited: loads \
+             are those that run, and waits those of tasks that were moved between LLCs"
+                .into(),
+        );
     }
     if intake.gaps > 0 {
         let whole = loads.whole_stretch().len();
@@ -160,11 +185,16 @@ fn price_rows(sums: &Sums) -> Vec<PriceRow> {
     rows.map(|(distance, sum)| PriceRow { distance, sum: *sum }).collect()
 }
 
-fn task_rows(sums: &Sums) -> Vec<TaskRow> {
-    let mut names: Vec<_> = sums.names.iter().filter(|(_, sum)| sum.moves > 0).collect();
-    names.sort_by_key(|(name, sum)| (std::cmp::Reverse((sum.penalty_ns, sum.moves)), **name));
-    names.truncate(TASKS_MAX);
-    names.into_iter().map(|(name, sum)| TaskRow { name: name.text(), sum: *sum }).collect()
+/// The dearest of those that were moved.
+fn rows(sums: impl Iterator<Item = (String, NameSum)>) -> Vec<TaskRow> {
+    let moved = sums.filter(|(_, sum)| sum.moves > 0);
+    let mut rows: Vec<_> = moved.map(|(name, sum)| TaskRow { name, sum }).collect();
+    rows.sort_by(|a, b| {
+        let key = |row: &TaskRow| (row.sum.penalty_ns, row.sum.moves);
+        key(b).cmp(&key(a)).then_with(|| a.name.cmp(&b.name))
+    });
+    rows.truncate(TASKS_MAX);
+    rows
 }
 
 /// Loads compared by CPU, LLC and node, as far as there are several.

@@ -141,6 +141,17 @@ impl WasteSum {
     }
 }
 
+impl NameSum {
+    fn add_move(&mut self, back: bool, priced: Option<Priced>) {
+        self.moves += 1;
+        self.ping_pong += u64::from(back);
+        if let Some(Priced { gain_ns, penalty_ns }) = priced {
+            self.gain_ns = self.gain_ns.saturating_add(gain_ns);
+            self.penalty_ns = self.penalty_ns.saturating_add(penalty_ns);
+        }
+    }
+}
+
 /// All sums.
 #[derive(Debug)]
 pub struct Sums {
@@ -156,6 +167,8 @@ pub struct Sums {
     pub prices: [PriceSum; 4],
     /// By name.
     pub names: HashMap<Comm, NameSum>,
+    /// By cgroup, where the trace tells it.
+    pub cgroups: HashMap<u64, NameSum>,
     /// Waits.
     pub times: Times,
     waste: WasteSum,
@@ -304,16 +317,18 @@ impl Watch for Sums {
         let judged = judge(moved, &self.layout, &mut self.habits);
         let distance = self.count(moved.at_ns, moved.from, moved.to, judged);
         let back = self.follow_ping_pong(moved, distance);
-        let priced = self.pricer.price(&self.layout, moved);
+        let told = moved.told.and_then(|told| told.price);
+        let told = told.map(|(gain_ns, penalty_ns)| Priced { gain_ns, penalty_ns });
+        let priced = told.or_else(|| self.pricer.price(&self.layout, moved));
         if let Some(priced) = priced {
             self.add_price(moved, judged, distance, priced);
         }
-        let name = self.name(moved.comm);
-        name.moves += 1;
-        name.ping_pong += u64::from(back);
-        if let Some(Priced { gain_ns, penalty_ns }) = priced {
-            name.gain_ns = name.gain_ns.saturating_add(gain_ns);
-            name.penalty_ns = name.penalty_ns.saturating_add(penalty_ns);
+        self.name(moved.comm).add_move(back, priced);
+        if let Some(told) = moved.told {
+            let full = self.cgroups.len() >= NAMES_MAX && !self.cgroups.contains_key(&told.cgroup);
+            if !full {
+                self.cgroups.entry(told.cgroup).or_default().add_move(back, priced);
+            }
         }
     }
 
@@ -355,6 +370,7 @@ impl Collector {
             kinds: HashMap::new(),
             prices: [PriceSum::default(); 4],
             names: HashMap::new(),
+            cgroups: HashMap::new(),
             times: Times::new(),
             waste: WasteSum::default(),
             ping_pong: PingPong::default(),

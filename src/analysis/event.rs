@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! What a trace tells, as typed values, whatever it was written by.
 
+use super::infer::Kind;
 use std::fmt;
 
 /// The kernel's number of a thread; 0 is the idle task of any CPU.
@@ -48,9 +49,21 @@ pub enum Left {
     Asleep,
     /// It has ended; its number may be given to another.
     Dead,
+    /// The trace does not tell.
+    Untold,
 }
 
 impl Left {
+    /// From the bits as the kernel keeps them.
+    pub const fn from_bits(bits: u64) -> Left {
+        match bits {
+            0 => Left::Runnable,
+            _ if bits & 0x100 != 0 => Left::Runnable,
+            _ if bits & 0x30 != 0 => Left::Dead,
+            _ => Left::Asleep,
+        }
+    }
+
     /// From the letters that the kernel prints, such as `R`, `R+`, `S`, `D|K`, `X`.
     pub fn from_letters(letters: &[u8]) -> Option<Left> {
         match letters.first()? {
@@ -64,12 +77,7 @@ impl Left {
             // A number: the bits as the kernel keeps them.
             b'0'..=b'9' => {
                 let bits: u32 = std::str::from_utf8(letters).ok()?.parse().ok()?;
-                Some(match bits {
-                    0 => Left::Runnable,
-                    _ if bits & 0x100 != 0 => Left::Runnable,
-                    _ if bits & 0x30 != 0 => Left::Dead,
-                    _ => Left::Asleep,
-                })
+                Some(Left::from_bits(u64::from(bits)))
             }
             _ => None,
         }
@@ -114,6 +122,19 @@ pub enum What {
         /// The CPU from now on.
         to: u32,
     },
+    /// A task was given another CPU, as the scheduler itself recorded it.
+    Told {
+        /// Which.
+        pid: Pid,
+        /// Its name.
+        comm: Comm,
+        /// The CPU before.
+        from: u32,
+        /// The CPU from now on.
+        to: u32,
+        /// What it recorded.
+        told: Told,
+    },
     /// A task was made by the one that runs.
     Fork {
         /// The new one.
@@ -141,6 +162,17 @@ pub enum What {
     /// Events are missing here: how many, where that is known. They may be of the event's CPU
     /// only, but any task may be in them.
     Lost(Option<u64>),
+}
+
+/// What a scheduler recorded of a move that it made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Told {
+    /// What it was; undetermined where the decision was not recorded.
+    pub kind: Kind,
+    /// Id of the task's cgroup.
+    pub cgroup: u64,
+    /// ΔL and P in ns, if the question was put.
+    pub price: Option<(i64, i64)>,
 }
 
 /// The kind of code that was running when something happened, where the trace tells.

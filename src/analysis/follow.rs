@@ -100,6 +100,15 @@ impl Follower {
                     self.change_cpu(event, slot, from, to, false, watch);
                 }
             }
+            What::Told { pid, comm, from, to, told } => {
+                let moved = What::Migrate { pid, comm, from, to };
+                self.follow(&Event { what: moved, ..*event }, watch);
+                if let Some(slot) = self.known(pid)
+                    && let Some(moved) = self.tasks[slot].open.as_mut()
+                {
+                    moved.told = Some(told);
+                }
+            }
             What::Fork { child, comm } => {
                 self.forget(child, watch);
                 if let Some(slot) = self.slot(child, comm, watch) {
@@ -301,6 +310,7 @@ impl Follower {
             Left::Asleep => {
                 self.tasks[slot].state = State::Asleep { since_ns: now_ns, woken_early }
             }
+            Left::Untold => self.tasks[slot].state = State::Unknown,
             Left::Dead => {
                 self.tasks[slot].state = State::Asleep { since_ns: now_ns, woken_early: false };
                 self.slots[self.tasks[slot].pid as usize] = 0;
@@ -454,6 +464,7 @@ impl Follower {
             ran_after_ns: None,
             numa: std::mem::take(&mut task.numa),
             implied: event.is_none(),
+            told: None,
         }));
     }
 

@@ -10,8 +10,8 @@
 //!
 //! Where tasks are given more often than fetched, and CPUs idle more often than they fetch, what
 //! looks like either was given. And where tasks are given, a CPU that takes one from afar while others
-//! wait in its own LLC was given it: who fetches looks nearby first. So was one that had waited while a
-//! CPU idled where it came from: it cannot have been in that queue.
+//! wait in its own LLC was given it: who fetches looks nearby first. So was one that had waited while
+//! a CPU idled where it came from: it cannot have been in that queue.
 //!
 //! Bad at: the first moves of a trace, and habits that change.
 

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! What kind of move a move was, and how sure that is.
 //!
-//! Who executed it comes first, in this order:
+//! What the scheduler itself recorded counts before everything. Else who executed it comes first, in
+//! this order:
 //!
 //! 1. NUMA balancing had announced it;
 //! 2. the task was newborn, or slept: its place was chosen at fork or wakeup; if the stopper or a
@@ -140,7 +141,7 @@ fn came(moved: &Move, sure: f32, layout: &Layout, habits: &mut Habits) -> Judged
         let shares = gives || habits.one_queue_per_llc();
         let idled = shares && habits.idled(layout, moved.from, since_ns(moved), moved.at_ns);
         let beside = gives && habits.waits_beside(layout, moved.to);
-        habits.came(true, !about);
+        habits.came(true, !about || idled);
         if !about || idled {
             return context(Kind::Push, sure - 0.15);
         }
@@ -158,6 +159,12 @@ fn came(moved: &Move, sure: f32, layout: &Layout, habits: &mut Habits) -> Judged
 /// Judge one move on a machine of this `layout`. `habits`: of the scheduler so far, to which this
 /// move is added.
 pub fn judge(moved: &Move, layout: &Layout, habits: &mut Habits) -> Judged {
+    if let Some(told) = moved.told {
+        return match told.kind {
+            Kind::Undetermined => loads(Kind::Undetermined, 0.0),
+            kind => context(kind, 0.99),
+        };
+    }
     let stopper = moved.by_comm.bytes().starts_with(b"migration/");
     if moved.numa {
         return context(Kind::Numa, 0.95);
@@ -284,6 +291,7 @@ mod tests {
             ran_after_ns: None,
             numa: false,
             implied: false,
+            told: None,
         }
     }
 

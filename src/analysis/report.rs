@@ -38,7 +38,7 @@ pub struct Report {
     pub policy: Vec<PolicyRow>,
     /// Waits for a CPU.
     pub waits: Waits,
-    /// Idle CPUs beside waiting tasks; `None` for a load series.
+    /// Idle CPUs beside waiting tasks; `None` where not all that wait is told.
     pub waste: Option<Waste>,
     /// What moves saved and cost, by distance.
     pub prices: Vec<PriceRow>,
@@ -46,6 +46,8 @@ pub struct Report {
     pub ping_pong: PingPong,
     /// Task names by what their moves cost, the dearest first.
     pub tasks: Vec<TaskRow>,
+    /// By cgroup, the dearest first; only where the trace tells cgroups. Without waits.
+    pub cgroups: Vec<TaskRow>,
     /// The single moves that cost most beyond what they saved.
     pub worst: Vec<WorstMove>,
     /// Whether loads follow each other.

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! What following a trace tells to whoever watches.
 
-use super::event::{Comm, Context, Left, Pid};
+use super::event::{Comm, Context, Left, Pid, Told};
 
 /// What a task did when it was moved.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,6 +64,8 @@ pub struct Move {
     pub numa: bool,
     /// No event told the move; the task was just seen elsewhere.
     pub implied: bool,
+    /// What the scheduler itself recorded of it.
+    pub told: Option<Told>,
 }
 
 /// Who is told what happens. Times never fall, except that of a [`Move`], which is told late.

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! The subcommand `analyze`: read one or two traces, print, write the page.
 
+use super::recorded;
 use crate::analysis::assemble;
 use crate::analysis::layout::Layout;
 use crate::analysis::report::Report;
@@ -77,6 +78,10 @@ fn report(path: &Path, topo: &Topology, machine: &str, table: &PenaltyTable) -> 
         true => (Box::new(std::io::stdin().lock()), 0),
         false => {
             let file = File::open(path).context("the trace cannot be opened")?;
+            if recorded::is_recording(path) {
+                let file = std::fs::read(path).context("the recording cannot be read")?;
+                return recorded::report(file, &name, layout, machine, table);
+            }
             let bytes = file.metadata().map_or(0, |meta| meta.len());
             (Box::new(file), bytes)
         }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! `scx_toll record` and `scx_toll export`: decisions into a file, and out of it.
 
+use super::any_scheduler;
 use super::explain::{filter, follow, until};
 use crate::cgroups::{self, Names};
 use crate::cli::{ExportArgs, RecordArgs};
@@ -24,6 +25,9 @@ const FLUSH_EVERY: Duration = Duration::from_secs(1);
 /// # Errors
 /// When no scheduler is running, when it refuses, and when the file cannot be written.
 pub fn record(args: &RecordArgs) -> Result<()> {
+    if args.any_scheduler {
+        return any_scheduler::record(args);
+    }
     let filter = filter(&args.filter, true)?;
     let stop = until(args.seconds)?;
     let mut watch = client::watch(&run_dir(), &filter)?;

@@ -90,6 +90,11 @@ impl Recording {
         Recording::new(file).with_context(name)
     }
 
+    /// True if `begin`, the first bytes of a file, are those of a recording.
+    pub fn begins(begin: &[u8]) -> bool {
+        begin.starts_with(MAGIC)
+    }
+
     /// The recording in these bytes.
     ///
     /// # Errors

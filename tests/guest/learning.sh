@@ -33,7 +33,7 @@ load() {
 }
 
 sleep 1
-scx_toll measure --out /tmp/default.toml >/dev/null 2>&1 || fail "scx_toll measure: $?"
+scx_toll measure /tmp/default.toml >/dev/null 2>&1 || fail "scx_toll measure: $?"
 path=$(scx_toll measure 2>&1 >/dev/null | sed -n 's/.*is stored in //p')
 mkdir "$SCX_TOLL_STATE_DIR"
 seconds=$2

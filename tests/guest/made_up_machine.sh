@@ -47,7 +47,7 @@ echo "== real"
 ls -d /sys/devices/system/node/node*
 cat /sys/devices/system/cpu/cpu*/cache/index3/shared_cpu_list | sort -u
 export SCX_SYSFS_PREFIX="$ROOT"
-scx_toll measure --out /tmp/default.toml >/dev/null 2>&1 || fail "scx_toll measure: $?"
+scx_toll measure /tmp/default.toml >/dev/null 2>&1 || fail "scx_toll measure: $?"
 path=$(scx_toll measure 2>&1 >/dev/null | sed -n 's/.*is stored in //p')
 mkdir "$SCX_TOLL_STATE_DIR"
 whose "$1" >"$path"

@@ -19,6 +19,7 @@ mod a_short_sleeper_gets_in_among_hogs;
 mod affinity_and_weights_hold;
 mod affinity_storms_lose_nobody;
 mod an_error_exit_gives_the_machine_back;
+mod any_scheduler_is_recorded;
 mod bad_machines_are_refused;
 mod books_balance_after_a_storm;
 mod counters_agree_with_the_tracepoint;

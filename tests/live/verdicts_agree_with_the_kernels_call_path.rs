@@ -18,23 +18,19 @@ const fn on(kernel: &'static str, shape: [usize; 3], load: &'static [&'static st
     Combination { kernel, shape, load }
 }
 
-/// What rules were made by: 2 x 2 x 2, 2 x 4 x 2 and 2 x 2 x 4 on 7.3 under `mixed` and `storm`.
-const HELD_OUT: [Combination; 15] = [
-    on("7.3", [2, 2, 3], &["0.3", "push", "lab", "rpc"]),
-    on("7.3", [4, 2, 2], &["0.3", "push", "lab", "open"]),
-    on("6.18", [4, 2, 2], &["0.3", "push", "demo"]),
-    on("6.18", [1, 4, 2], &["0.4", "push", "mixed"]),
-    on("7.3", [1, 4, 2], &["0.4", "push", "lab", "rt"]),
-    on("6.18", [1, 2, 4], &["0.3", "pull", "lab", "open"]),
-    on("6.18", [2, 2, 2], &["0.5", "pull", "demo"]),
-    on("7.3", [2, 4, 2], &["0.3", "pull", "hogs", "--n", "24"]),
-    on("7.3", [4, 2, 2], &["0.3", "toll", "lab", "open"]),
-    on("6.18", [2, 2, 3], &["0.3", "toll", "lab", "phases"]),
-    on("6.18", [2, 2, 4], &["0.3", "toll", "demo"]),
-    on("6.18", [1, 4, 2], &["0.3", "toll", "hogs", "--n", "20"]),
-    on("7.3", [1, 2, 4], &["0.3", "eevdf", "lab", "flood"]),
-    on("6.18", [2, 2, 3], &["0.4", "eevdf", "lab", "rpc"]),
-    on("6.18", [1, 4, 2], &["0.4", "eevdf", "mixed", "--seed", "9"]),
+/// Machines and loads other than those that rules were made by; all traces of these were recorded after
+/// the last change of a rule.
+const HELD_OUT: [Combination; 10] = [
+    on("7.3", [3, 1, 4], &["0.3", "toll", "lab", "groups"]),
+    on("7.3", [2, 3, 2], &["0.3", "push", "lab", "groups"]),
+    on("6.18", [4, 1, 3], &["0.3", "push", "lab", "mixed"]),
+    on("6.18", [1, 2, 3], &["0.3", "push", "lab", "batch"]),
+    on("6.18", [3, 1, 4], &["0.3", "pull", "lab", "mixed"]),
+    on("7.3", [1, 3, 2], &["0.3", "pull", "lab", "groups"]),
+    on("6.18", [2, 3, 2], &["0.3", "toll", "lab", "mixed"]),
+    on("7.3", [4, 1, 3], &["0.3", "toll", "lab", "batch"]),
+    on("7.3", [1, 2, 3], &["0.3", "eevdf", "lab", "mixed"]),
+    on("6.18", [1, 3, 2], &["0.3", "eevdf", "lab", "groups"]),
 ];
 
 /// Where the long run leaves labelled traces, if anywhere.
@@ -69,7 +65,7 @@ fn run(Combination { kernel, shape, load }: &Combination) -> Option<[Confusion; 
 
 #[test]
 fn macro_f1_of_pull_push_and_placement_is_95_per_cent_from_events_and_85_from_loads() {
-    let combinations = if crate::vm::long() { &HELD_OUT[..] } else { &HELD_OUT[3..4] };
+    let combinations = if crate::vm::long() { &HELD_OUT[..] } else { &HELD_OUT[..1] };
     let mut all = [Confusion::default(), Confusion::default()];
     for combination in combinations {
         let Some(found) = run(combination) else { return };

@@ -11,12 +11,14 @@
 //! Bad at: lines out of order by more than [`STEP_MAX_NS`]; they are taken for a new recording.
 
 pub mod lines;
+pub mod perfetto;
 pub mod series;
 pub mod text;
 
 use super::event::{Event, Sample, What};
 use anyhow::{Context as _, Result};
 use lines::{LINE_MAX, Line, Lines};
+use perfetto::{Found, Perfetto};
 use serde::Serialize;
 use series::Columns;
 use std::io::Read;
@@ -42,6 +44,10 @@ pub enum Format {
     PerfScript,
     /// Text of ftrace or of `trace-cmd report`.
     Ftrace,
+    /// Packets of Perfetto.
+    Perfetto,
+    /// What `scx_toll record` wrote; not read here.
+    Recording,
     /// A load series with a heading and commas.
     Csv,
     /// A load series of JSON objects.
@@ -54,6 +60,8 @@ impl Format {
         match self {
             Format::PerfScript => "perf script",
             Format::Ftrace => "ftrace",
+            Format::Perfetto => "Perfetto",
+            Format::Recording => "recording of scx_toll",
             Format::Csv => "CSV load series",
             Format::Json => "JSON load series",
         }
@@ -73,11 +81,12 @@ impl Format {
         if Columns::from_heading(text.split(|&byte| byte == b'\n').next()?).is_some() {
             return Some(Format::Csv);
         }
-        begin.split(|&byte| byte == b'\n').find_map(|line| match text::parse(line) {
+        let text = begin.split(|&byte| byte == b'\n').find_map(|line| match text::parse(line) {
             Parsed::Event(_, Dialect::Perf) => Some(Format::PerfScript),
             Parsed::Event(_, Dialect::Ftrace) => Some(Format::Ftrace),
             _ => None,
-        })
+        });
+        text.or_else(|| perfetto::begins(begin).then_some(Format::Perfetto))
     }
 }
 
@@ -95,7 +104,7 @@ pub struct Intake {
     pub format: Option<Format>,
     /// Its bytes.
     pub bytes: u64,
-    /// Its lines; of JSON its objects.
+    /// Its lines; of JSON its objects, of Perfetto its events and other packets.
     pub lines: u64,
     /// Events or samples that count.
     pub events: u64,
@@ -160,8 +169,8 @@ pub fn read(
     let mut lines = Lines::new(source);
     let begin = lines.peek(PEEK).context("the trace cannot be read")?;
     let format = Format::detect(begin).context(
-        "neither text of perf script, ftrace or trace-cmd report with scheduler events, nor a load \
-         series with time, cpu and runnable",
+        "neither text of perf script, ftrace or trace-cmd report with scheduler events, nor a trace \
+         of Perfetto, nor a load series with time, cpu and runnable",
     )?;
     let mut reader = Reader {
         intake: Intake { format: Some(format), ..Intake::default() },
@@ -172,6 +181,7 @@ pub fn read(
         quoted: false,
         escaped: false,
     };
+    let mut perfetto = Perfetto::default();
     const UNREADABLE: &str = "the trace cannot be read";
     let mut told = 0;
     loop {
@@ -180,6 +190,10 @@ pub fn read(
             Format::Json => {
                 lines.next_chunk().context(UNREADABLE)?.map(|bytes| reader.json(bytes, sink))
             }
+            Format::Perfetto => lines
+                .next_chunk()
+                .context(UNREADABLE)?
+                .map(|bytes| perfetto.take(bytes, &mut |found| reader.found(found, sink))),
             _ => lines.next_line().context(UNREADABLE)?.map(|line| match line {
                 Line::Whole(line) if format == Format::Csv => reader.csv_line(line, sink),
                 Line::Whole(line) => reader.trace_line(line, sink),
@@ -194,6 +208,7 @@ pub fn read(
             progress(told);
         }
     }
+    perfetto.finish(&mut |found| reader.found(found, sink));
     if reader.depth > 0 {
         let object = std::mem::take(&mut reader.object);
         reader.broken(&object);
@@ -228,22 +243,34 @@ impl Reader {
             Parsed::Broken => return self.broken(line),
             Parsed::Empty => {}
             Parsed::Other(_) => self.intake.other += 1,
-            Parsed::Event(mut event, _) => {
-                if let What::Lost(count) = event.what {
-                    event.at_ns = self.clock.latest_ns;
-                    self.intake.gaps += 1;
-                    self.intake.lost += count.unwrap_or(0);
-                } else {
-                    let (at_ns, anew) = self.clock.next(event.at_ns, &mut self.intake);
-                    self.intake.events += 1;
-                    event.at_ns = at_ns;
-                    if anew {
-                        self.intake.gaps += 1;
-                        sink.event(&Event { what: What::Lost(None), ..event });
-                    }
-                }
-                sink.event(&event);
+            Parsed::Event(event, _) => self.event(event, sink),
+        }
+        self.intake.lines += 1;
+    }
+
+    fn event(&mut self, mut event: Event, sink: &mut impl Sink) {
+        if let What::Lost(count) = event.what {
+            event.at_ns = self.clock.latest_ns;
+            self.intake.gaps += 1;
+            self.intake.lost += count.unwrap_or(0);
+        } else {
+            let (at_ns, anew) = self.clock.next(event.at_ns, &mut self.intake);
+            self.intake.events += 1;
+            event.at_ns = at_ns;
+            if anew {
+                self.intake.gaps += 1;
+                sink.event(&Event { what: What::Lost(None), ..event });
             }
+        }
+        sink.event(&event);
+    }
+
+    /// What a trace of Perfetto says.
+    fn found(&mut self, found: Found, sink: &mut impl Sink) {
+        match found {
+            Found::Broken => return self.broken(b"(a packet)"),
+            Found::Other => self.intake.other += 1,
+            Found::Event(event) => self.event(event, sink),
         }
         self.intake.lines += 1;
     }

@@ -9,7 +9,7 @@ pub mod words;
 
 use super::text::time;
 use crate::analysis::correlate::Correlation;
-use crate::analysis::report::{Correlations, DISTANCES, Report};
+use crate::analysis::report::{Correlations, DISTANCES, Report, TaskRow};
 use std::fmt::Write;
 
 /// Findings that the terminal shows of each level.
@@ -163,8 +163,15 @@ fn prices(out: &mut String, report: &Report) {
             signed(row.sum.penalty_ns)
         );
     }
-    let _ = writeln!(out, "tasks by what their moves cost");
-    for row in report.tasks.iter().take(TASKS) {
+    dearest(out, "tasks by what their moves cost", &report.tasks);
+    if !report.cgroups.is_empty() {
+        dearest(out, "cgroups by what their moves cost", &report.cgroups);
+    }
+}
+
+fn dearest(out: &mut String, title: &str, rows: &[TaskRow]) {
+    let _ = writeln!(out, "{title}");
+    for row in rows.iter().take(TASKS) {
         let _ = writeln!(
             out,
             "  {:<16}{:>8} moves, {:>5} back, saved {:>9}, cost {:>9}, waited {:>9}",

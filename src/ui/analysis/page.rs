@@ -115,10 +115,10 @@ fn correlations(out: &mut String, report: &Report) {
 
 fn offenders(out: &mut String, report: &Report) {
     out.push_str(
-        "\n<h2>Worst offenders</h2>\n<table id=\"offenders\"><tr><th>task</th><th>moves</th>",
+        "\n<h2>Worst offenders</h2>\n<table id=\"offenders\"><tr><th>task or cgroup</th><th>moves</th>",
     );
     out.push_str("<th>back</th><th>saved</th><th>cost</th><th>waited</th></tr>\n");
-    for row in &report.tasks {
+    for row in report.tasks.iter().chain(&report.cgroups) {
         let _ = writeln!(
             out,
             "<tr><td>{}</td><td>{}</td><td>{}</td><td>{}</td><td>{}</td><td>{}</td></tr>",
