@@ -94,7 +94,8 @@ fn a_cpu_about_to_idle_that_fetches_pulls() {
     trace.switch(105, 2, (9, 'S'), 3);
     let (kind, _, sure) = only(&trace.report());
     assert_eq!(kind, Kind::Pull);
-    assert!(sure > 0.9, "{sure}");
+    // Somebody may have put the task into its queue, which looks the same from here.
+    assert!(sure > 0.8, "{sure}");
 }
 
 #[test]
