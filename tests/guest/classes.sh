@@ -58,8 +58,11 @@ start_toll 120 >/tmp/report
 echo "== get"
 scx_toll get --json
 echo "== moves"
-# Whatever else this script runs keeps out of the way.
+# Whatever else this script runs keeps out of the way, and the scheduler's own threads do.
 taskset -p a $$ >/dev/null
+for thread in "/proc/$TOLL/task/"*; do
+    taskset -p a "${thread##*/}" >/dev/null
+done
 taskset 5 sh -c 'while :; do :; done' &
 task=$!
 sleep 1
