@@ -62,7 +62,8 @@ fn nobody_pays_for_a_listener_that_has_gone() {
         }
     }
     // The pair settles on one CPU or on two, and then callbacks take other ways, and dispatch is
-    // hardly called: each is compared by itself, where it ran often, and within 15 %.
+    // hardly called: each is compared by itself, where it ran often. A listener is one more task
+    // that is in the way.
     let each = |name: &str, callback: &str| {
         let cost = cost("pipe", name);
         let mut often = cost.callbacks.iter().filter(|found| found.runs as f64 > EXCHANGES);
@@ -70,12 +71,11 @@ fn nobody_pays_for_a_listener_that_has_gone() {
     };
     for callback in ["toll_select_cpu", "toll_dispatch", "toll_running", "toll_stopping"] {
         let before = each("nobody", callback).expect("each exchange calls it");
-        for name in ["1 %", "nobody again"] {
+        for (name, most) in [("1 %", 1.3), ("nobody again", 1.15)] {
             let Some(now) = each(name, callback) else { continue };
-            assert!(now / before < 1.15, "{callback}: {name} costs {}", now / before);
+            assert!(now / before < most, "{callback}: {name} costs {}", now / before);
         }
     }
-    let select_cpu = |name| each(name, "toll_select_cpu").expect("each wakeup calls it");
-    let most = select_cpu("all") / select_cpu("nobody");
+    let most = cost("pipe", "all").per_switch() / cost("pipe", "nobody").per_switch();
     assert!(most > 1.2, "to record everything costs nothing? {most}");
 }
