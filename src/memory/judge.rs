@@ -259,11 +259,15 @@ impl Judge {
             let (movable, kept) = process::movable(pid, &regions, target, locked)?;
             settled.movable = movable.iter().map(|(_, pages)| pages).sum();
             verdict = follow::decide(&settled);
-            if verdict.choice == Choice::Bring {
+            // Where most would stay, the rest stays with it, and the task keeps its home.
+            let shared = limits.shared_kib * 1024 / pages::PAGE;
+            let stays = kept.values().sum::<u64>() + shared;
+            if verdict.choice == Choice::Bring && settled.movable > stays {
                 let regions = movable.into_iter().map(|(region, _)| region).collect();
                 return self.bring(scene, numbers(record, &verdict), away.node, regions);
             }
-            if let Some((why, _)) = kept.iter().max_by_key(|(_, pages)| **pages) {
+            let why = kept.into_iter().chain([("shared", shared)]).max_by_key(|(_, pages)| *pages);
+            if let Some((why, 1..)) = why {
                 return self.refuse(numbers(record, &verdict), why);
             }
         }

@@ -40,6 +40,8 @@ pub struct Thread {
 pub struct Limits {
     /// Memory that is locked, in KiB.
     pub locked_kib: u64,
+    /// Resident memory that is shared with others and of no file, in KiB.
+    pub shared_kib: u64,
     /// CPUs that its first thread may use.
     pub cpus: BTreeSet<u32>,
     /// Nodes that its cpuset has.
@@ -66,9 +68,10 @@ fn list(text: &str) -> BTreeSet<u32> {
 pub fn limits(pid: u32) -> io::Result<Limits> {
     let text = read(pid, "status")?;
     let value = |key: &str| text.lines().find_map(|line| line.strip_prefix(key));
-    let locked = value("VmLck:").and_then(|value| value.split_whitespace().next()?.parse().ok());
+    let kib = |key: &str| value(key)?.split_whitespace().next()?.parse().ok();
     Ok(Limits {
-        locked_kib: locked.unwrap_or(0),
+        locked_kib: kib("VmLck:").unwrap_or(0),
+        shared_kib: kib("RssShmem:").unwrap_or(0),
         cpus: value("Cpus_allowed_list:").map(list).unwrap_or_default(),
         nodes: value("Mems_allowed_list:").map(list).unwrap_or_default(),
     })
