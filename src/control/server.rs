@@ -399,7 +399,9 @@ type CgroupOf = Option<(Names, String)>;
 /// Both ends of a subscription, if `filter` makes sense.
 fn audition(filter: &Filter) -> Result<(Listener, Seat, CgroupOf), String> {
     let root = cgroups::root();
-    let cgroup = filter.cgroup.as_ref().map(|path| cgroups::find(&root, path)).transpose()?;
+    let found = filter.cgroup.as_ref().map(|path| cgroups::find(&root, path)).transpose();
+    // A path may hold a line break, the sentence must not.
+    let cgroup = found.map_err(|why| wire::brief(&why, 500))?;
     let sieve = Sieve::new(filter, cgroup.as_ref().map(|found| (found.id, found.level)))?;
     let (listener, seat) = subscription(sieve);
     Ok((listener, seat, cgroup.map(|found| (Names::new(root), found.path))))
@@ -413,5 +415,15 @@ mod tests {
     fn root_and_the_owner_may_command_and_nobody_else() {
         assert!(may_command(0, 0) && may_command(0, 1000) && may_command(1000, 1000));
         assert!(!may_command(1000, 0) && !may_command(1001, 1000));
+    }
+
+    #[test]
+    fn a_name_with_a_line_break_is_refused_on_one_line() {
+        let cgroup = Filter { cgroup: Some("no\nsuch".into()), ..Filter::default() };
+        let kind = Filter { kinds: vec!["push\nllc".into()], ..Filter::default() };
+        for filter in [cgroup, kind] {
+            let why = audition(&filter).err().expect("a refusal");
+            assert!(!why.contains('\n'), "{why}");
+        }
     }
 }

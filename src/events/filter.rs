@@ -59,8 +59,9 @@ impl Questions {
     fn add_word(&mut self, word: &str) -> Result<(), String> {
         let expected = || {
             format!(
-                "{word}: expected all, place, push or pull, the last three also with .core, .llc \
-                 or .node"
+                "{}: expected all, place, push or pull, the last three also with .core, .llc or \
+                 .node",
+                word.escape_debug()
             )
         };
         let (kind, level) = match word.split_once('.') {
