@@ -10,7 +10,8 @@ pub mod monitor;
 pub mod playback;
 pub mod record;
 pub mod recorded;
-mod replay;
+pub mod replay;
+mod retell;
 pub mod top;
 
 use crate::cli::MeasureArgs;

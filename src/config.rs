@@ -335,7 +335,16 @@ pub fn gate_value(text: &str) -> Result<[Option<Ns>; 3], String> {
 
 /// The gates by level, the defaults where nothing is given.
 fn parse_hysteresis(given: &[String]) -> Result<[Hysteresis; 3]> {
-    let mut gates = Hysteresis::defaults();
+    let named = named_gates(given)?;
+    Ok(Level::ALL.map(|level| named[level.index()].unwrap_or(Hysteresis::default_for(level))))
+}
+
+/// The gates by level that `--hysteresis` names, once for each level.
+///
+/// # Errors
+/// [`Fault::Usage`] naming the value and what was expected.
+pub fn named_gates(given: &[String]) -> Result<[Option<Hysteresis>; 3]> {
+    let mut gates = [None; 3];
     for text in given {
         let refuse = |why: String| usage(format!("--hysteresis {text}: {why}"));
         let (name, value) = text
@@ -343,13 +352,15 @@ fn parse_hysteresis(given: &[String]) -> Result<[Hysteresis; 3]> {
             .ok_or_else(|| refuse("expected LEVEL=OPEN[,CLOSE[,HOLD]]".into()))?;
         let level = Level::ALL.into_iter().find(|level| level.name() == name);
         let level = level.ok_or_else(|| refuse("the level is core, llc or node".into()))?;
-        let gate = &mut gates[level.index()];
+        let named = &mut gates[level.index()];
+        let gate = named.unwrap_or(Hysteresis::default_for(level));
         let [open, close, hold] = gate_value(value).map_err(refuse)?;
         let open = open.unwrap_or(gate.open);
         // A threshold that was not named follows the one that was.
         let close = close.unwrap_or(gate.close.min(open));
-        *gate = Hysteresis::new(open, close, hold.unwrap_or(gate.hold))
+        let new = Hysteresis::new(open, close, hold.unwrap_or(gate.hold))
             .map_err(|why| refuse(format!("{why:#}")))?;
+        *named = Some(new);
     }
     Ok(gates)
 }

@@ -39,6 +39,7 @@ fn run(cli: Cli) -> Result<()> {
         Some(Command::Explain(args)) => return command::explain::explain(args),
         Some(Command::Record(args)) => return command::record::record(args),
         Some(Command::Export(args)) => return command::record::export(args),
+        Some(Command::Replay(args)) => return command::replay::run(args),
         Some(Command::Analyze(args)) => return command::analyze::run(args),
         None => {}
     }

@@ -325,7 +325,12 @@ impl<'obj> Scheduler<'obj> {
         for cpu in &self.topo.cpus {
             cpu_llc[cpu.id.index()] = Some(cpu.llc.0);
         }
-        Places { cpu_llc, llc_node: self.topo.llcs.iter().map(|llc| llc.node.0).collect() }
+        Places {
+            cpu_llc,
+            llc_node: self.topo.llcs.iter().map(|llc| llc.node.0).collect(),
+            llc_cache: self.topo.llcs.iter().map(|llc| llc.cache).collect(),
+            distance: self.topo.nodes.iter().map(|node| node.distance.clone()).collect(),
+        }
     }
 
     /// Wait at most `wait` for a client of the control socket, and serve it.

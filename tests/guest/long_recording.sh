@@ -1,8 +1,8 @@
 #!/bin/sh
 # long_recording.sh SECONDS CUTS: record everything for so long under hogs,
 # sleepers and pairs that wake one another; then cut the file at CUTS random
-# bytes, and replay each part beside the whole: what a part tells must be what
-# the whole tells first.
+# bytes, and tell each part beside the whole: what a part tells must be what
+# the whole tells first. Whole and parts are replayed, too.
 
 # shellcheck source-path=SCRIPTDIR source=../../tools/guest-lib.sh
 . /root/guest-lib.sh
@@ -33,6 +33,7 @@ echo "== whole"
 echo "lines=$(wc -l </tmp/all)"
 echo "bytes=$(wc -c </tmp/all)"
 cat /tmp/said
+scx_toll replay /tmp/whole || fail "scx_toll replay /tmp/whole: $?"
 cut=0
 while [ "$cut" -lt "$2" ]; do
     at=$(random "$size")
@@ -48,5 +49,7 @@ while [ "$cut" -lt "$2" ]; do
         echo "refused=$?"
     fi
     cat /tmp/said
+    scx_toll replay /tmp/part >/dev/null 2>&1
+    echo "replay=$?"
     cut=$((cut + 1))
 done
