@@ -44,6 +44,11 @@ pub struct Cli {
     #[arg(long, value_name = "toll|always|never|fixed:US", default_value = "toll")]
     pub migrate: String,
 
+    /// Where decisions are made: in the kernel (bpf), or by the same rule in a process of its own (user),
+    /// for trying out a policy in Rust and for measuring what the way there costs
+    #[arg(long, value_name = "bpf|user", default_value = "bpf")]
+    pub policy: String,
+
     /// Length of one turn on a CPU, in microseconds (100 to 1000000)
     #[arg(short, long, value_name = "US", default_value_t = 20_000)]
     pub slice_us: u64,
@@ -331,11 +336,8 @@ pub struct ExportArgs {
     #[arg(value_name = "RECORDING")]
     pub recording: PathBuf,
 
-    /// Where to; what was there before is replaced
+    /// Where to; what was there before is replaced. One JSON object a line if it is called .jsonl or
+    /// .json, else a trace for ui.perfetto.dev
     #[arg(value_name = "OUT")]
     pub out: PathBuf,
-
-    /// A trace for ui.perfetto.dev, or one JSON object a line
-    #[arg(long, value_parser = ["perfetto", "json"], default_value = "perfetto")]
-    pub format: String,
 }

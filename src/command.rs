@@ -13,6 +13,7 @@ pub mod recorded;
 pub mod replay;
 mod retell;
 pub mod top;
+pub mod user;
 
 use crate::cli::MeasureArgs;
 use crate::measure::machine::{self, Machine, QUIET_SHARE_MAX};

@@ -125,9 +125,21 @@ impl Moments {
     }
 }
 
+/// Where decisions are made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Place {
+    /// In the kernel, by the BPF half.
+    #[default]
+    Bpf,
+    /// In user space.
+    User,
+}
+
 /// Validated settings of a run.
 #[derive(Debug, Clone)]
 pub struct Config {
+    /// Where decisions are made.
+    pub place: Place,
     /// Where the penalty table comes from.
     pub penalty: PenaltySource,
     /// Refine what moves cost while the scheduler runs.
@@ -182,6 +194,7 @@ impl Config {
         let learn = learn_value(&cli.learn)
             .map_err(|why| usage(format!("--learn {}: {why}", cli.learn)))?;
         Ok(Config {
+            place: place(&cli)?,
             penalty: match cli.penalty.to_str() {
                 Some("default") => PenaltySource::Default,
                 Some("measure") => PenaltySource::Measure,
@@ -248,6 +261,21 @@ fn log_libbpf(level: libbpf_rs::PrintLevel, message: String) {
 
 fn usage(sentence: String) -> anyhow::Error {
     Fault::Usage(sentence).into()
+}
+
+/// Where decisions are made; refused with flags that only the BPF half can honour.
+fn place(cli: &Cli) -> Result<Place> {
+    match cli.policy.as_str() {
+        "bpf" => return Ok(Place::Bpf),
+        "user" => {}
+        text => return Err(usage(format!("--policy {text}: expected bpf or user"))),
+    }
+    let refused =
+        [(cli.memory_follow != "off", "--memory-follow"), (cli.metrics.is_some(), "--metrics")];
+    match refused.into_iter().find(|(given, _)| *given) {
+        Some((_, flag)) => Err(usage(format!("{flag}: not with --policy user, only with bpf"))),
+        None => Ok(Place::User),
+    }
 }
 
 /// What decides about a move, and the price under `fixed`: `toll`, `always`, `never` or `fixed:US`.

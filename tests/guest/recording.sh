@@ -69,9 +69,9 @@ scx_toll explain --from /tmp/killed 2>&1 >/dev/null | tail -n 1
 echo "== refused"
 scx_toll explain --from /root/guest-lib.sh 2>&1
 echo "status=$?"
-for format in json perfetto; do
-    scx_toll export --format "$format" /tmp/whole "/tmp/$format" || fail "scx_toll export: $?"
-done
+scx_toll export /tmp/whole /tmp/whole.jsonl || fail "scx_toll export: $?"
+scx_toll export /tmp/whole /tmp/perfetto || fail "scx_toll export: $?"
+mv /tmp/whole.jsonl /tmp/json
 echo "== json"
 cat /tmp/json
 echo "== sizes"
