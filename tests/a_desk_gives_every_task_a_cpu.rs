@@ -216,7 +216,8 @@ fn spread(migrate: Migrate, hop: Ns) -> usize {
     let orders = world.desk.assign(world.now_ns);
     world.carry_out(orders);
     for _ in 0..20 {
-        world.now_ns += 20 * MS;
+        // A little before their turns are over, so that the desk knows who runs.
+        world.now_ns += 19 * MS;
         let running: Vec<u32> = world.on.keys().copied().collect();
         for cpu in running {
             world.end(cpu, 0, true);
