@@ -16,11 +16,17 @@ const INSTALL: &str =
     "install clang 18 or later, for example with `apt-get install clang-19`, or set BPF_CLANG";
 
 fn main() -> Result<()> {
+    #[cfg(feature = "user")]
+    if env::var_os(user::VARIABLE).is_some() {
+        return user::build_here();
+    }
     println!("cargo:rerun-if-changed=src/bpf");
     println!("cargo:rerun-if-env-changed=BPF_CLANG");
     find_clang()?;
     build_bpf()?;
     build_host();
+    #[cfg(feature = "user")]
+    user::build()?;
     Ok(())
 }
 
@@ -72,5 +78,41 @@ fn build_bpf() -> Result<()> {
 fn build_host() {
     if Path::new(HOST_SOURCE).exists() {
         cc::Build::new().file(HOST_SOURCE).warnings_into_errors(true).compile("toll_decide");
+    }
+}
+
+/// The BPF half of `--policy user`: scx_rustland_core's, with the Rust that goes with it.
+#[cfg(feature = "user")]
+mod user {
+    use anyhow::{Context, Result, ensure};
+    use std::path::{Path, PathBuf};
+    use std::process::Command;
+    use std::{env, fs};
+
+    /// Set in the child process that builds it.
+    pub const VARIABLE: &str = "TOLL_BUILD_USER";
+
+    /// Build it below `OUT_DIR`. The builder writes into its current directory, which is our source
+    /// tree, so it runs in a process of its own that has another one.
+    pub fn build() -> Result<()> {
+        let dir = PathBuf::from(env::var("OUT_DIR")?).join("user");
+        fs::create_dir_all(dir.join("src")).context("a directory for scx_rustland_core")?;
+        let clang = env::var("BPF_CLANG")?;
+        // Relative to this directory, as find_clang() has left it, or a name on the PATH.
+        let clang = fs::canonicalize(&clang).unwrap_or_else(|_| Path::new(&clang).into());
+        let status = Command::new(env::current_exe()?)
+            .current_dir(&dir)
+            .env("OUT_DIR", &dir)
+            .env("BPF_CLANG", clang)
+            .env(VARIABLE, "1")
+            .status()
+            .context("the build script cannot run itself")?;
+        ensure!(status.success(), "the BPF half of scx_rustland_core was not built: {status}");
+        Ok(())
+    }
+
+    /// In that process: build it here.
+    pub fn build_here() -> Result<()> {
+        scx_rustland_core::RustLandBuilder::new()?.build()
     }
 }

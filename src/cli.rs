@@ -15,7 +15,7 @@ use std::path::PathBuf;
     name = "scx_toll",
     disable_version_flag = true,
     args_conflicts_with_subcommands = true,
-    after_help = "Exit status: 0 done; 1 failed; 2 bad usage or penalty file; 3 this kernel cannot run it."
+    after_help = "Exit status: 0 done; 1 failed; 2 bad usage or penalty file; 3 this kernel cannot run it; 4 a replay found a difference."
 )]
 pub struct Cli {
     /// What to do instead of scheduling; it takes flags of its own only.
@@ -43,6 +43,11 @@ pub struct Cli {
     /// never, or one fixed price in microseconds for every move between LLCs
     #[arg(long, value_name = "toll|always|never|fixed:US", default_value = "toll")]
     pub migrate: String,
+
+    /// Where decisions are made: in the kernel (bpf), or by the same rule in a process of its own (user),
+    /// for trying out a policy in Rust and for measuring what the way there costs
+    #[arg(long, value_name = "bpf|user", default_value = "bpf")]
+    pub policy: String,
 
     /// Length of one turn on a CPU, in microseconds (100 to 1000000)
     #[arg(short, long, value_name = "US", default_value_t = 20_000)]
@@ -141,6 +146,13 @@ pub enum Command {
     Record(RecordArgs),
     /// Write a recording in a form for others
     Export(ExportArgs),
+    /// Decide a recording once more: does every record follow from its own numbers? And what would
+    /// another policy have decided?
+    ///
+    /// Exit status 4 when a record differs; the first is shown. With --penalty, --migrate or
+    /// --hysteresis verdicts that such a policy would have changed are counted. Each decision is taken
+    /// with the waits and the warmth that were recorded: what would have followed is not simulated.
+    Replay(ReplayArgs),
     /// Say what a scheduler did, whichever it was, from a trace
     ///
     /// A trace is text of `perf script`, of ftrace or of `trace-cmd report`
@@ -200,6 +212,35 @@ pub struct ExplainArgs {
     pub seconds: Option<f64>,
 
     /// Print records as JSON, one object a line
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Arguments of `replay`.
+#[derive(Debug, Clone, Args)]
+pub struct ReplayArgs {
+    /// What `scx_toll record` wrote
+    #[arg(value_name = "RECORDING")]
+    pub recording: PathBuf,
+
+    /// What a move costs by the other policy: a penalty file (TOML), or the built-in table (default)
+    #[arg(long, value_name = "FILE|default")]
+    pub penalty: Option<PathBuf>,
+
+    /// What decides about a move by the other policy
+    #[arg(long, value_name = "toll|always|never|fixed:US")]
+    pub migrate: Option<String>,
+
+    /// How long an imbalance must last by the other policy, in microseconds; levels that are not
+    /// named stay as recorded
+    #[arg(long, value_name = "LEVEL=OPEN[,CLOSE[,HOLD]]")]
+    pub hysteresis: Vec<String>,
+
+    /// Tell the first N decisions that the other policy changes, and the first N records that differ
+    #[arg(value_name = "N", default_value_t = 0)]
+    pub show: usize,
+
+    /// Print everything as one JSON object
     #[arg(long)]
     pub json: bool,
 }
@@ -295,11 +336,8 @@ pub struct ExportArgs {
     #[arg(value_name = "RECORDING")]
     pub recording: PathBuf,
 
-    /// Where to; what was there before is replaced
+    /// Where to; what was there before is replaced. One JSON object a line if it is called .jsonl or
+    /// .json, else a trace for ui.perfetto.dev
     #[arg(value_name = "OUT")]
     pub out: PathBuf,
-
-    /// A trace for ui.perfetto.dev, or one JSON object a line
-    #[arg(long, value_parser = ["perfetto", "json"], default_value = "perfetto")]
-    pub format: String,
 }

@@ -10,8 +10,10 @@ pub mod monitor;
 pub mod playback;
 pub mod record;
 pub mod recorded;
-mod replay;
+pub mod replay;
+mod retell;
 pub mod top;
+pub mod user;
 
 use crate::cli::MeasureArgs;
 use crate::measure::machine::{self, Machine, QUIET_SHARE_MAX};

@@ -125,9 +125,21 @@ impl Moments {
     }
 }
 
+/// Where decisions are made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Place {
+    /// In the kernel, by the BPF half.
+    #[default]
+    Bpf,
+    /// In user space.
+    User,
+}
+
 /// Validated settings of a run.
 #[derive(Debug, Clone)]
 pub struct Config {
+    /// Where decisions are made.
+    pub place: Place,
     /// Where the penalty table comes from.
     pub penalty: PenaltySource,
     /// Refine what moves cost while the scheduler runs.
@@ -182,6 +194,7 @@ impl Config {
         let learn = learn_value(&cli.learn)
             .map_err(|why| usage(format!("--learn {}: {why}", cli.learn)))?;
         Ok(Config {
+            place: place(&cli)?,
             penalty: match cli.penalty.to_str() {
                 Some("default") => PenaltySource::Default,
                 Some("measure") => PenaltySource::Measure,
@@ -248,6 +261,21 @@ fn log_libbpf(level: libbpf_rs::PrintLevel, message: String) {
 
 fn usage(sentence: String) -> anyhow::Error {
     Fault::Usage(sentence).into()
+}
+
+/// Where decisions are made; refused with flags that only the BPF half can honour.
+fn place(cli: &Cli) -> Result<Place> {
+    match cli.policy.as_str() {
+        "bpf" => return Ok(Place::Bpf),
+        "user" => {}
+        text => return Err(usage(format!("--policy {text}: expected bpf or user"))),
+    }
+    let refused =
+        [(cli.memory_follow != "off", "--memory-follow"), (cli.metrics.is_some(), "--metrics")];
+    match refused.into_iter().find(|(given, _)| *given) {
+        Some((_, flag)) => Err(usage(format!("{flag}: not with --policy user, only with bpf"))),
+        None => Ok(Place::User),
+    }
 }
 
 /// What decides about a move, and the price under `fixed`: `toll`, `always`, `never` or `fixed:US`.
@@ -335,7 +363,16 @@ pub fn gate_value(text: &str) -> Result<[Option<Ns>; 3], String> {
 
 /// The gates by level, the defaults where nothing is given.
 fn parse_hysteresis(given: &[String]) -> Result<[Hysteresis; 3]> {
-    let mut gates = Hysteresis::defaults();
+    let named = named_gates(given)?;
+    Ok(Level::ALL.map(|level| named[level.index()].unwrap_or(Hysteresis::default_for(level))))
+}
+
+/// The gates by level that `--hysteresis` names, once for each level.
+///
+/// # Errors
+/// [`Fault::Usage`] naming the value and what was expected.
+pub fn named_gates(given: &[String]) -> Result<[Option<Hysteresis>; 3]> {
+    let mut gates = [None; 3];
     for text in given {
         let refuse = |why: String| usage(format!("--hysteresis {text}: {why}"));
         let (name, value) = text
@@ -343,13 +380,15 @@ fn parse_hysteresis(given: &[String]) -> Result<[Hysteresis; 3]> {
             .ok_or_else(|| refuse("expected LEVEL=OPEN[,CLOSE[,HOLD]]".into()))?;
         let level = Level::ALL.into_iter().find(|level| level.name() == name);
         let level = level.ok_or_else(|| refuse("the level is core, llc or node".into()))?;
-        let gate = &mut gates[level.index()];
+        let named = &mut gates[level.index()];
+        let gate = named.unwrap_or(Hysteresis::default_for(level));
         let [open, close, hold] = gate_value(value).map_err(refuse)?;
         let open = open.unwrap_or(gate.open);
         // A threshold that was not named follows the one that was.
         let close = close.unwrap_or(gate.close.min(open));
-        *gate = Hysteresis::new(open, close, hold.unwrap_or(gate.hold))
+        let new = Hysteresis::new(open, close, hold.unwrap_or(gate.hold))
             .map_err(|why| refuse(format!("{why:#}")))?;
+        *named = Some(new);
     }
     Ok(gates)
 }

@@ -6,6 +6,7 @@
 
 use crate::bpf::types;
 use crate::model::decide::Migrate;
+use crate::model::rule::Ruling;
 use crate::topology::Level;
 use serde::{Deserialize, Serialize};
 
@@ -153,6 +154,29 @@ pub struct Question {
     /// It was refused, and made all the same, because the task's cgroup is owed a lot.
     #[serde(default)]
     pub owed: bool,
+    /// It was refused, and made all the same: user space sends the task home to its memory.
+    #[serde(default)]
+    pub sent_home: bool,
+    /// It leads from the class of cores where the task belongs, which costs
+    /// [`AGAINST_CLASS`](crate::model::rule::AGAINST_CLASS) more.
+    #[serde(default)]
+    pub against_class: bool,
+    /// Extra run time on a core of the lesser class, per mille; 0 unless it leads to one.
+    #[serde(default)]
+    pub slower_pm: u32,
+    /// Node of the task's memory; none if it is not known.
+    #[serde(default)]
+    pub home_node: Option<u32>,
+}
+
+impl From<Ruling> for Verdict {
+    fn from(ruling: Ruling) -> Verdict {
+        match ruling {
+            Ruling::Worth => Verdict::Applied,
+            Ruling::NotWorth => Verdict::NotWorth,
+            Ruling::NotYet => Verdict::Hysteresis,
+        }
+    }
 }
 
 /// One decision, as it was counted.
@@ -192,6 +216,9 @@ pub struct Decision {
     pub migrate: Migrate,
     /// The price under [`Migrate::Fixed`].
     pub fixed_ns: u64,
+    /// It leads to the class of cores where the task belongs, whatever it costs: no question is put.
+    #[serde(default)]
+    pub for_class: bool,
     /// The question, if it came to one.
     pub question: Option<Question>,
 }
@@ -322,12 +349,16 @@ fn decision(raw: &types::toll_decision) -> Option<Box<Decision>> {
         age_ns: raw.age_ns,
         migrate: *migrates.get(raw.migrate as usize)?,
         fixed_ns: raw.fixed_ns,
+        for_class: raw.flags & types::toll_decision_flags::TOLL_FOR_CLASS.0 != 0,
         question: (raw.flags & types::toll_decision_flags::TOLL_PRICED.0 != 0)
             .then(|| question(raw)),
     }))
 }
 
 fn question(raw: &types::toll_decision) -> Question {
+    use types::toll_decision_flags as flags;
+    let has = |flag: flags| raw.flags & flag.0 != 0;
+    let known = raw.home_node < types::toll_limits::TOLL_MAX_NODES.0;
     Question {
         asked_ns: raw.asked_ns,
         gain_ns: raw.gain_ns,
@@ -351,8 +382,12 @@ fn question(raw: &types::toll_decision) -> Question {
         open_ns: raw.hyst.open_ns,
         close_ns: raw.hyst.close_ns,
         hold_ns: raw.hyst.hold_ns,
-        reasked: raw.flags & types::toll_decision_flags::TOLL_REASKED.0 != 0,
-        owed: raw.flags & types::toll_decision_flags::TOLL_OWED.0 != 0,
+        reasked: has(flags::TOLL_REASKED),
+        owed: has(flags::TOLL_OWED),
+        sent_home: has(flags::TOLL_SENT_HOME),
+        against_class: has(flags::TOLL_AGAINST_CLASS),
+        slower_pm: raw.slower_pm,
+        home_node: known.then_some(raw.home_node),
     }
 }
 

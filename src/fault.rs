@@ -12,6 +12,9 @@ pub const EXIT_USAGE: u8 = 2;
 /// This kernel cannot run the scheduler.
 pub const EXIT_KERNEL: u8 = 3;
 
+/// A replay found a record that does not follow from its own numbers.
+pub const EXIT_DIFFERS: u8 = 4;
+
 /// An error whose exit code is not the ordinary [`EXIT_FAILED`].
 #[derive(Debug)]
 pub enum Fault {
@@ -19,12 +22,16 @@ pub enum Fault {
     Usage(String),
     /// An unsuitable kernel; the sentence says what is missing.
     Kernel(String),
+    /// Records that differ from what is computed; the sentence says how many.
+    Differs(String),
 }
 
 impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Fault::Usage(sentence) | Fault::Kernel(sentence) => f.write_str(sentence),
+            Fault::Usage(sentence) | Fault::Kernel(sentence) | Fault::Differs(sentence) => {
+                f.write_str(sentence)
+            }
         }
     }
 }
@@ -36,6 +43,7 @@ pub fn exit_code(error: &anyhow::Error) -> u8 {
     match error.downcast_ref::<Fault>() {
         Some(Fault::Usage(_)) => EXIT_USAGE,
         Some(Fault::Kernel(_)) => EXIT_KERNEL,
+        Some(Fault::Differs(_)) => EXIT_DIFFERS,
         None => EXIT_FAILED,
     }
 }

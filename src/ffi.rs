@@ -257,6 +257,7 @@ pub enum Limit {
     MigrateFixed,
     DelayBuckets,
     NrDistances,
+    AgainstClassNs,
 }
 
 /// The header's value of `limit`.

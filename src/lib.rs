@@ -43,3 +43,4 @@ pub mod fault;
 pub mod preflight;
 pub mod recording;
 pub mod sched;
+pub mod user;

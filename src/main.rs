@@ -5,7 +5,7 @@ use anyhow::{Context, Result};
 use clap::Parser;
 use scx_toll::cli::{Cli, Command};
 use scx_toll::command::{self, monitor, top};
-use scx_toll::config::{self, Config};
+use scx_toll::config::{self, Config, Place};
 use scx_toll::control::client;
 use scx_toll::stats::server;
 use scx_toll::{fault, preflight, sched};
@@ -39,6 +39,7 @@ fn run(cli: Cli) -> Result<()> {
         Some(Command::Explain(args)) => return command::explain::explain(args),
         Some(Command::Record(args)) => return command::record::record(args),
         Some(Command::Export(args)) => return command::record::export(args),
+        Some(Command::Replay(args)) => return command::replay::run(args),
         Some(Command::Analyze(args)) => return command::analyze::run(args),
         None => {}
     }
@@ -47,6 +48,9 @@ fn run(cli: Cli) -> Result<()> {
         return monitor::run(every, cli.json, cli.once, &*stop_on_signal()?);
     }
     let config = Config::new(cli)?;
+    if config.place == Place::User {
+        return command::user::run(&config, &*stop_on_signal()?);
+    }
     config.init_log()?;
     preflight::check(config.libbpf.kconfig.is_some())?;
     sched::run(&config, &*stop_on_signal()?)

@@ -12,15 +12,13 @@ use crate::control::audience::Audience;
 use crate::control::server::{Server, Wish};
 use crate::control::wire::{Answer, Places};
 use crate::control::{change, run_dir};
-use crate::memory::judge;
 use crate::model::follow::Mode;
 use crate::model::{PenaltyTable, capacity, file};
 use crate::policy::view::PolicyView;
 use crate::policy::{Policy, PolicyWriter};
 use crate::stats::exported::TollStats;
 use crate::stats::overhead::Meter;
-use crate::stats::pairs::Pair;
-use crate::stats::{self, About, Counters, Delta, LlcSnapshot, Maps, Snapshot};
+use crate::stats::{self, About, Delta, Maps, Snapshot};
 use crate::topology::Topology;
 use crate::ui::text;
 use crate::units::{MAX_CPUS, Ns};
@@ -32,11 +30,10 @@ use libbpf_rs::skel::{OpenSkel, Skel};
 use libbpf_rs::{Link, OpenObject, ProgramInput};
 use log::{info, warn};
 use outlets::Outlets;
+use print::{JsonLine, print_json, print_text};
 use scx_utils::{
     UserExitInfo, compat, scx_ops_attach, scx_ops_load, scx_ops_open, uei_exited, uei_report,
 };
-use serde::Serialize;
-use std::io::Write;
 use std::mem::MaybeUninit;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -46,6 +43,7 @@ mod following;
 mod hotplug;
 mod learning;
 mod outlets;
+pub mod print;
 
 use ear::Ear;
 
@@ -111,8 +109,11 @@ fn penalty_table(
     }
 }
 
-/// The policy that the settings and the machine add up to.
-fn make_policy(config: &Config, machine: &Topology, topo: &Topology) -> Result<Policy> {
+/// The policy that the settings and the `machine`, `topo` with virtual LLCs, add up to.
+///
+/// # Errors
+/// When the penalty file cannot be read or makes no sense.
+pub fn make_policy(config: &Config, machine: &Topology, topo: &Topology) -> Result<Policy> {
     let (table, source) = penalty_table(&config.penalty, machine, topo)?;
     let mut policy = Policy {
         slice: config.slice,
@@ -134,47 +135,6 @@ fn log_table(policy: &Policy) {
     }
     for note in &policy.matrix.notes {
         warn!("{note}");
-    }
-}
-
-/// A line of `--json`.
-#[derive(Serialize)]
-#[serde(tag = "what", rename_all = "snake_case")]
-enum JsonLine<'a> {
-    Stats(&'a Delta),
-    Memory(&'a judge::Record),
-    Report { counters: &'a Counters, unanswered: i64, llcs: &'a [LlcSnapshot], pairs: &'a [Pair] },
-}
-
-/// The same with the number that the user knows this run by.
-#[derive(Serialize)]
-struct OfRun<'a> {
-    #[serde(flatten)]
-    line: &'a JsonLine<'a>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    run_id: Option<u64>,
-}
-
-/// Print a block of text, under the number of the run if it has one.
-fn print_text(text: &str, run_id: Option<u64>) {
-    match run_id {
-        Some(id) => print(&format!("run {id}\n{text}")),
-        None => print(text),
-    }
-}
-
-/// Print to standard output; a reader that has gone away is no reason to stop scheduling.
-fn print(text: &str) {
-    let mut out = std::io::stdout().lock();
-    if let Err(err) = out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
-        warn!("standard output: {err}");
-    }
-}
-
-fn print_json(line: &JsonLine, run_id: Option<u64>) {
-    match serde_json::to_string(&OfRun { line, run_id }) {
-        Ok(text) => print(&(text + "\n")),
-        Err(err) => warn!("statistics cannot be written as JSON: {err}"),
     }
 }
 
@@ -325,7 +285,12 @@ impl<'obj> Scheduler<'obj> {
         for cpu in &self.topo.cpus {
             cpu_llc[cpu.id.index()] = Some(cpu.llc.0);
         }
-        Places { cpu_llc, llc_node: self.topo.llcs.iter().map(|llc| llc.node.0).collect() }
+        Places {
+            cpu_llc,
+            llc_node: self.topo.llcs.iter().map(|llc| llc.node.0).collect(),
+            llc_cache: self.topo.llcs.iter().map(|llc| llc.cache).collect(),
+            distance: self.topo.nodes.iter().map(|node| node.distance.clone()).collect(),
+        }
     }
 
     /// Wait at most `wait` for a client of the control socket, and serve it.
@@ -447,13 +412,7 @@ impl<'obj> Scheduler<'obj> {
         let exit = uei_report!(&self.skel, uei);
         let last = self.snapshot()?;
         if config.json {
-            let report = JsonLine::Report {
-                counters: &last.counters,
-                unanswered: last.counters.unanswered(),
-                llcs: &last.llcs,
-                pairs: &last.pairs,
-            };
-            print_json(&report, config.run_id);
+            print_json(&JsonLine::report(&last), config.run_id);
         } else {
             print_text(&text::exit_report(&last.counters, &last.llcs), config.run_id);
         }

@@ -21,6 +21,7 @@
 //!
 //! Nothing here probes anything, except [`Topology::from_sysfs`] (in [`sysfs`]).
 
+pub mod outline;
 pub mod split;
 pub mod sysfs;
 

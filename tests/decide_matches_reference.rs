@@ -10,6 +10,7 @@ use decide_inputs::{any_i64, any_u32, any_u64};
 use proptest::prelude::*;
 use scx_toll::ffi::{self, Limit};
 use scx_toll::model::decide::{self as reference, GATE_STALE, Migrate, SHARE_MAX, WEIGHT_ONE};
+use scx_toll::model::rule::AGAINST_CLASS;
 use scx_toll::model::{Hysteresis, learn, warmth};
 use scx_toll::topology::Level;
 use scx_toll::units::{FACTOR_MAX, MAX_CPUS, MAX_LLCS, MAX_NODES, Ns, Q10_ONE};
@@ -324,6 +325,7 @@ fn the_numbers_of_the_headers_are_stated_once_more_without_error() {
         (Limit::MigrateFixed, Migrate::Fixed as u64),
         (Limit::DelayBuckets, learn::BUCKETS as u64),
         (Limit::NrDistances, learn::DISTANCES as u64),
+        (Limit::AgainstClassNs, AGAINST_CLASS.get()),
     ];
     for (limit, ours) in numbers {
         assert_eq!(ffi::limit(limit), ours, "{limit:?}");

@@ -16,7 +16,7 @@ const FLOW: [&str; 10] = [
 ];
 
 /// Modules beside the flow, and what each may see besides itself. `EVERYTHING` sees all.
-const BESIDE: [(&str, &[&str]); 13] = [
+const BESIDE: [(&str, &[&str]); 15] = [
     // The BPF half as generated: types and the skeleton.
     ("bpf", &[]),
     ("fault", &[]),
@@ -37,6 +37,9 @@ const BESIDE: [(&str, &[&str]); 13] = [
     ),
     // Files of what the scheduler sends to those that listen.
     ("recording", &["units", "topology", "model", "events", "control"]),
+    // The rule in user space: pure, by values of the stages that it needs.
+    ("user", &["units", "topology", "model", "policy", "events", "stats"]),
+    ("bin", EVERYTHING),
     ("sched", EVERYTHING),
     ("main", EVERYTHING),
     ("lib", EVERYTHING),

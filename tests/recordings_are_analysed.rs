@@ -34,26 +34,11 @@ fn decision(at_ms: u64, kind: Kind, pid: u32, gain_ns: i64, penalty_ns: i64) -> 
         gain_ns,
         penalty_ns,
         wait_from_ns: 9,
-        wait_to_ns: 0,
         turns: 1,
         hop_ns: 1,
-        refill_ns: 0,
-        remote_ns: 0,
         price_q10: 1024,
         refill_q10: 1024,
-        warm_from_ns: 0,
-        warm_to_ns: 0,
-        warm_most_ns: 0,
-        span_ns: 0,
-        there_pm: 0,
-        here_pm: 0,
-        gate_since_ns: 0,
-        gate_seen_ns: 0,
-        open_ns: 0,
-        close_ns: 0,
-        hold_ns: 0,
-        reasked: false,
-        owed: false,
+        ..Question::default()
     };
     Frame::Decision(Box::new(Decision {
         seq: at_ms,
@@ -73,6 +58,7 @@ fn decision(at_ms: u64, kind: Kind, pid: u32, gain_ns: i64, penalty_ns: i64) -> 
         age_ns: 1,
         migrate: Migrate::Toll,
         fixed_ns: 0,
+        for_class: false,
         question: Some(question),
     }))
 }
@@ -95,7 +81,8 @@ fn outcome(at_ms: u64, waited_ms: u64, pid: u32, cpu: u32) -> Frame {
 /// Task 1 is pushed from CPU 0 to 2 and waits 3 ms there; task 2 is pulled from 1 to 3; task 3 goes
 /// from CPU 0 to 1, which nobody decided.
 fn recording() -> Vec<u8> {
-    let places = Places { cpu_llc: vec![Some(0), Some(0), Some(1), Some(1)], llc_node: vec![0, 0] };
+    let cpu_llc = vec![Some(0), Some(0), Some(1), Some(1)];
+    let places = Places { cpu_llc, llc_node: vec![0, 0], ..Places::default() };
     let head = Head { program: "0.0.0".into(), began_unix: 1, places, ..Head::default() };
     let names = Box::new(|id| (id == 11).then(|| "/odd".to_string()));
     let mut recorder = Recorder::new(Vec::new(), &head, names).unwrap();

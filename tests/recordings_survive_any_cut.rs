@@ -60,6 +60,10 @@ fn question() -> impl Strategy<Value = Question> {
                 hold_ns: 3,
                 reasked,
                 owed,
+                sent_home: owed && reasked,
+                against_class: !owed,
+                slower_pm: price,
+                home_node: owed.then_some(turns),
             }
         })
 }
@@ -88,6 +92,7 @@ fn decision() -> impl Strategy<Value = Decision> {
                 age_ns: 500_000_000,
                 migrate: [Migrate::Toll, Migrate::Always, Migrate::Never, Migrate::Fixed][migrate],
                 fixed_ns: 0,
+                for_class: seq % 2 == 0,
                 question,
             },
         )
@@ -125,7 +130,8 @@ fn frame() -> impl Strategy<Value = Frame> {
 }
 
 fn head() -> Head {
-    let places = Places { cpu_llc: vec![Some(0), Some(0), Some(1), Some(1)], llc_node: vec![0, 0] };
+    let cpu_llc = vec![Some(0), Some(0), Some(1), Some(1)];
+    let places = Places { cpu_llc, llc_node: vec![0, 0], ..Places::default() };
     Head { program: "0.0.0".into(), began_unix: 1, places, ..Head::default() }
 }
 
@@ -253,7 +259,7 @@ fn what_is_no_recording_is_refused_and_nothing_panics() {
         (&b""[..], "this is no recording of scx_toll"),
         (b"tollrec", "the recording ends in its first bytes"),
         (b"{\"what\":\"report\"}", "this is no recording of scx_toll"),
-        (&other, "the recording has version 9 of the format, expected 1"),
+        (&other, "the recording has version 9 of the format, expected 2"),
         (&file[..30], "the recording ends in its first block"),
     ] {
         assert_eq!(Recording::new(bytes.to_vec()).unwrap_err().to_string(), sentence);

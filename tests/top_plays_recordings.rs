@@ -50,6 +50,7 @@ fn decision(ms: u64, pid: u32, to: u32, verdict: Verdict) -> Frame {
         age_ns: 0,
         migrate: Migrate::Toll,
         fixed_ns: 0,
+        for_class: false,
         question: Some(question),
     }))
 }
@@ -62,7 +63,7 @@ fn slice(cpu: u32, from_ms: u64, to_ms: u64) -> Frame {
 /// Two seconds on three LLCs, the last of another node, of two CPUs each.
 fn recording() -> Vec<u8> {
     let cpu_llc = [0, 0, 1, 1, 2, 2].map(Some).to_vec();
-    let places = Places { cpu_llc, llc_node: vec![0, 0, 1] };
+    let places = Places { cpu_llc, llc_node: vec![0, 0, 1], ..Places::default() };
     let head = Head { program: "0.0.0".into(), began_unix: 1, places, ..Head::default() };
     let mut file = Vec::new();
     let mut recorder = Recorder::new(&mut file, &head, Box::new(|_| None)).unwrap();

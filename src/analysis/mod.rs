@@ -7,6 +7,7 @@
 //! 4. [`price`]: what it saved and cost, by the scheduler's own formulas.
 //! 5. [`correlate`]: whether load in one place causes load in another.
 //! 6. [`collect`]: everything summed up while it goes by; [`assemble`] makes the [`report`] of it.
+//! 7. [`replay`]: recorded decisions of scx_toll, decided once more.
 //!
 //! Nothing here touches the kernel or prints.
 
@@ -21,6 +22,7 @@ pub mod infer;
 pub mod layout;
 pub mod price;
 pub mod read;
+pub mod replay;
 pub mod report;
 pub mod transfers;
 pub mod watch;

@@ -29,6 +29,7 @@ struct ask {
 	u32 to;
 	s32 to_cpu;		/* a CPU there that was claimed idle; negative: none */
 	u32 flags;		/* enum toll_decision_flags */
+	u32 home;		/* node of its memory, which may have changed since */
 };
 
 static __always_inline bool is_applied(u32 verdict)

@@ -17,13 +17,6 @@
 #ifndef TOLL_CLASS_BPF_H
 #define TOLL_CLASS_BPF_H
 
-/*
- * What a move costs besides that leads from the class where a task belongs: it
- * is undone as soon as it can be, and a wait that is shorter than this would
- * make the task swing between the classes. A guess.
- */
-#define TOLL_AGAINST_CLASS_NS (4 * TOLL_MS)
-
 static __always_inline bool has_classes(void)
 {
 	return toll_little_q10 != 0;

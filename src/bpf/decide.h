@@ -178,6 +178,13 @@ TOLL_FN s64 toll_remote(u64 expect_ns, u32 there_pm, u32 here_pm)
 }
 
 /*
+ * What a move costs besides that leads from the class of cores where a task
+ * belongs: it is undone as soon as it can be, and a wait that is shorter than
+ * this would make the task swing between the classes. A guess.
+ */
+#define TOLL_AGAINST_CLASS_NS (4 * TOLL_MS)
+
+/*
  * P: what the move costs. @price_q10 is what the whole system pays for each
  * nanosecond that the mover pays (others wait behind its refill too); it
  * multiplies a cost, never a benefit, so that a way home is not oversold.

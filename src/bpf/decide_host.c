@@ -185,6 +185,7 @@ u64 toll_host_limit(u32 which)
 		TOLL_MIGRATE_FIXED,
 		TOLL_DELAY_BUCKETS,
 		TOLL_NR_DISTANCES,
+		TOLL_AGAINST_CLASS_NS,
 	};
 
 	return which < sizeof(limits) / sizeof(limits[0]) ? limits[which] : ~0ULL;

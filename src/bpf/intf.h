@@ -372,6 +372,8 @@ enum toll_decision_flags {
 	TOLL_REASKED = 2,	/* the idle CPU was lost, and this is the question without it */
 	TOLL_OWED = 4,		/* it was refused, and made all the same: its cgroup is owed a lot */
 	TOLL_SENT_HOME = 8,	/* it was refused, and made all the same: to its memory, which stays */
+	TOLL_AGAINST_CLASS = 16,/* it leads from the class of cores where the task belongs */
+	TOLL_FOR_CLASS = 32,	/* it leads there, whatever it costs: no question is put */
 };
 
 /*
@@ -380,7 +382,8 @@ enum toll_decision_flags {
  *
  *   gain     = toll_gain(wait_from_ns, wait_to_ns, turns)
  *   refill   = toll_refill(warm_from_ns, warm_to_ns, refill_q10)
- *   remote   = toll_remote(span_ns, there_pm, here_pm)
+ *   remote   = toll_remote(span_ns, there_pm, here_pm), and with TOLL_AGAINST_CLASS
+ *              + TOLL_AGAINST_CLASS_NS + toll_remote(span_ns, slower_pm, 0)
  *   penalty  = toll_penalty(hop_ns, refill, remote, price_q10)
  *   held     = toll_gate_pass() of gate, hyst and the gain of one turn, at asked_ns
  *   verdict  by toll_worth() and held; see worth_moving() and, for RACED, TOLL_REASKED
@@ -425,6 +428,8 @@ struct toll_decision {
 	u32 refill_q10;
 	u32 there_pm;
 	u32 here_pm;
+	u32 slower_pm;		/* extra run time on a little core; 0 unless it leads to one */
+	u32 home_node;		/* node of the task's memory; TOLL_NO_NODE: not known */
 };
 
 /*
@@ -502,7 +507,7 @@ _Static_assert(sizeof(struct toll_pair) == 32, "no hidden padding");
 _Static_assert(sizeof(struct toll_away) == 32 && sizeof(struct toll_rehome) == 16, "no hidden padding");
 _Static_assert(sizeof(struct toll_hysteresis) == 24, "no hidden padding");
 _Static_assert(sizeof(struct toll_who) == 32 && sizeof(struct toll_slice) == 64 &&
-	       sizeof(struct toll_outcome) == 104 && sizeof(struct toll_decision) == 288,
+	       sizeof(struct toll_outcome) == 104 && sizeof(struct toll_decision) == 296,
 	       "no hidden padding");
 
 /*

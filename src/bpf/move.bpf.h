@@ -46,6 +46,8 @@ static __always_inline s64 penalty_of(struct ask *a, struct toll_task *t, u32 to
 	u32 from = a->from & (TOLL_MAX_LLCS - 1);
 	u32 here, there, home = t->home_node;
 
+	a->home = home;
+	a->flags &= ~TOLL_AGAINST_CLASS;
 	to &= TOLL_MAX_LLCS - 1;
 	a->warm_to_ns = warm_in(t, to, pol);
 	a->refill_ns = toll_refill(a->warm_from_ns, a->warm_to_ns,
@@ -59,6 +61,7 @@ static __always_inline s64 penalty_of(struct ask *a, struct toll_task *t, u32 to
 					   pol->remote_pm[home][here]);
 	}
 	if (in_wrong_class(t, to) && !in_wrong_class(t, from)) {
+		a->flags |= TOLL_AGAINST_CLASS;
 		a->remote_ns += TOLL_AGAINST_CLASS_NS;
 		/* Whoever belongs on a big core takes longer on a little one. */
 		if (llc_little(to))

@@ -187,7 +187,13 @@ static __always_inline u32 idle_in_class(struct task_struct *p, struct toll_task
 __noinline s32 place_class(struct task_struct *p __arg_trusted, struct toll_task *t, u32 kind,
 			   u32 from, const struct toll_policy *pol)
 {
-	struct about about = { .kind = kind, .level = TOLL_LEVEL_LLC, .from = from, .to = from };
+	struct about about = {
+		.kind = kind,
+		.level = TOLL_LEVEL_LLC,
+		.from = from,
+		.to = from,
+		.flags = TOLL_FOR_CLASS,
+	};
 	struct toll_cpu *me = this_cpu();
 	s32 cpu = -EBUSY;
 	u32 to;

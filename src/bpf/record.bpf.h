@@ -55,6 +55,7 @@ struct about {
 	u32 from;	/* LLC */
 	u32 to;		/* LLC; TOLL_NO_LLC: nowhere */
 	s32 to_cpu;
+	u32 flags;	/* enum toll_decision_flags that hold without a question, too */
 };
 
 static __always_inline struct toll_recorder *recorder(void)
@@ -140,6 +141,7 @@ static __always_inline void draft_begin(struct toll_decision *d, const struct ab
 	d->to_llc = about->to;
 	d->from_cpu = -1;
 	d->to_cpu = about->to_cpu;
+	d->flags = about->flags;
 }
 
 /* Copy a question and what its answer was read from. */
@@ -147,10 +149,10 @@ static __always_inline void draft_question(struct toll_decision *d, const struct
 					   const struct toll_task *t,
 					   const struct toll_policy *pol)
 {
-	u32 level = d->level & (TOLL_LEVEL_SLOTS - 1);
-	u32 home = t->home_node;
+	u32 level = price_level(a->from, a->to) & (TOLL_LEVEL_SLOTS - 1);
+	u32 home = a->home;
 
-	d->flags = a->flags;
+	d->flags |= a->flags;
 	d->asked_ns = a->now;
 	d->gain_ns = a->gain_ns;
 	d->penalty_ns = a->penalty_ns;
@@ -168,11 +170,14 @@ static __always_inline void draft_question(struct toll_decision *d, const struct
 	d->hyst = pol->hyst[level];
 	d->refill_q10 = pol->refill_q10[level];
 	d->price_q10 = pol->price_q10;
+	d->home_node = home;
 	if (level == TOLL_LEVEL_NODE && home < TOLL_MAX_NODES) {
 		home &= TOLL_MAX_NODES - 1;
 		d->there_pm = pol->remote_pm[home][llc_node(a->to) & (TOLL_MAX_NODES - 1)];
 		d->here_pm = pol->remote_pm[home][llc_node(a->from) & (TOLL_MAX_NODES - 1)];
 	}
+	if ((a->flags & TOLL_AGAINST_CLASS) && llc_little(a->to))
+		d->slower_pm = toll_slower_pm;
 }
 
 /* Draft the decision that @about describes, about task @p, after question @a (NULL: none). */

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! `scx_toll explain`: decisions as they are made, in words or as JSON.
 
-use super::replay;
+use super::retell;
 use crate::cli::{ExplainArgs, FilterArgs};
 use crate::control::client::{self, Line, Watch};
 use crate::control::run_dir;
@@ -31,7 +31,7 @@ pub fn explain(args: &ExplainArgs) -> Result<()> {
     let filter = filter(&args.filter, false)?;
     if let Some(path) = &args.from {
         let mut printer = Printer::new(args.json);
-        let done = replay::tell(path, &filter, &mut printer);
+        let done = retell::tell(path, &filter, &mut printer);
         return quiet_pipe(done.and_then(|()| printer.finish()));
     }
     let stop = until(args.seconds)?;

@@ -105,8 +105,9 @@ enum Line<'a> {
 /// When it is no recording, and when the other form cannot be written.
 pub fn export(args: &ExportArgs) -> Result<()> {
     let recording = Recording::open(&args.recording)?;
-    let missing = match args.format.as_str() {
-        "json" => export_json(&recording, &args.out),
+    let name = args.out.extension().and_then(|name| name.to_str());
+    let missing = match name {
+        Some("jsonl" | "json") => export_json(&recording, &args.out),
         _ => export_perfetto(&recording, &args.out),
     }
     .with_context(|| args.out.display().to_string())?;

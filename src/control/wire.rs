@@ -36,6 +36,12 @@ pub struct Places {
     pub cpu_llc: Vec<Option<u32>>,
     /// Node of each LLC.
     pub llc_node: Vec<u32>,
+    /// Cache behind each LLC; parts of one cache share it.
+    #[serde(default)]
+    pub llc_cache: Vec<u32>,
+    /// SLIT distances, from node to node.
+    #[serde(default)]
+    pub distance: Vec<Vec<u32>>,
 }
 
 /// A line after the answer to [`Request::Watch`].

@@ -18,7 +18,8 @@
 //! - [`capacity`]: what CPUs are worth together, and which class of CPU a task belongs on;
 //! - [`hysteresis`]: two thresholds and a hold time per level;
 //! - [`follow`]: whether memory follows its task, or the task goes home to it;
-//! - [`decide`]: the formulas of `src/bpf/decide.h` a second time, to be tested against.
+//! - [`decide`]: the formulas of `src/bpf/decide.h` a second time, to be tested against;
+//! - [`rule`]: the question `ΔL > P` as a whole, put together from them.
 //!
 //! No I/O except one file that is read, no clock, no BPF types: the same input always gives the
 //! same policy.
@@ -31,6 +32,7 @@ pub mod from_measured;
 pub mod hysteresis;
 pub mod learn;
 pub mod penalty;
+pub mod rule;
 pub mod warmth;
 
 pub use from_measured::from_measured;

@@ -272,6 +272,10 @@ coded!(Question {
     hold_ns,
     reasked,
     owed,
+    sent_home,
+    against_class,
+    slower_pm,
+    home_node,
 });
 coded!(Decision {
     seq,
@@ -291,6 +295,7 @@ coded!(Decision {
     age_ns,
     migrate,
     fixed_ns,
+    for_class,
     question,
 });
 coded!(Outcome {

@@ -163,6 +163,7 @@ fn ended(decision: &Decision, q: &Question) -> String {
     match decision.verdict {
         Verdict::Applied => "moved".into(),
         Verdict::AppliedAged if q.owed => "its cgroup is owed a lot, moved all the same".into(),
+        Verdict::AppliedAged if q.sent_home => "sent home to its memory all the same".into(),
         Verdict::NotWorth => "not worth it".into(),
         Verdict::Hysteresis => {
             let lasted = match q.gate_since_ns {
@@ -200,6 +201,12 @@ fn unpriced(decision: &Decision) -> String {
             ms(decision.waited_ns as f64),
             ms(decision.age_ns as f64)
         ),
+        (_, Verdict::Applied) if decision.for_class => {
+            "goes to an idle CPU of the class where it belongs".into()
+        }
+        (_, Verdict::Nothing) if decision.for_class => {
+            "finds no idle CPU of the class where it belongs".into()
+        }
         (Kind::Pull, Verdict::Applied) => "takes the next task of its own queues".into(),
         (_, Verdict::Applied) => "goes to an idle CPU of its LLC".into(),
         (Kind::Pull, Verdict::Nothing) if decision.level == Level::Core => {

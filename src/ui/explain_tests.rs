@@ -9,26 +9,14 @@ fn question() -> Question {
         gain_ns: 1_900_000,
         penalty_ns: 410_000,
         wait_from_ns: 1_900_000,
-        wait_to_ns: 0,
         turns: 1,
         hop_ns: 20_000,
         refill_ns: 390_000,
-        remote_ns: 0,
         price_q10: 1024,
         refill_q10: 1024,
         warm_from_ns: 820_000,
-        warm_to_ns: 0,
         warm_most_ns: 1_000_000,
-        span_ns: 0,
-        there_pm: 0,
-        here_pm: 0,
-        gate_since_ns: 0,
-        gate_seen_ns: 0,
-        open_ns: 0,
-        close_ns: 0,
-        hold_ns: 0,
-        reasked: false,
-        owed: false,
+        ..Question::default()
     }
 }
 
@@ -51,6 +39,7 @@ fn decision() -> Decision {
         age_ns: 500_000_000,
         migrate: Migrate::Toll,
         fixed_ns: 0,
+        for_class: false,
         question: Some(question()),
     }
 }
@@ -123,6 +112,9 @@ fn refusals_name_their_reason() {
     let mut owed = refused(Verdict::AppliedAged);
     owed.question.as_mut().expect("priced").owed = true;
     assert!(words(&owed).ends_with(": its cgroup is owed a lot, moved all the same"));
+    let mut sent = refused(Verdict::AppliedAged);
+    sent.question.as_mut().expect("priced").sent_home = true;
+    assert!(words(&sent).ends_with(": sent home to its memory all the same"));
 }
 
 #[test]
@@ -154,6 +146,18 @@ fn what_did_not_come_to_a_price_is_told_without_one() {
         (
             nobody(plain(Kind::Pull, Level::Core, Verdict::Applied)),
             "pull cpu6: takes the next task of its own queues",
+        ),
+        (
+            Decision { for_class: true, ..plain(Kind::Push, Level::Llc, Verdict::Applied) },
+            "push llc0→cpu6: rustc/4711 goes to an idle CPU of the class where it belongs",
+        ),
+        (
+            Decision {
+                for_class: true,
+                to_cpu: None,
+                ..plain(Kind::Place, Level::Llc, Verdict::Nothing)
+            },
+            "place llc0→llc3: rustc/4711 finds no idle CPU of the class where it belongs",
         ),
         (
             plain(Kind::Pull, Level::Llc, Verdict::Affinity),

@@ -5,5 +5,6 @@ pub mod analysis;
 pub mod explain;
 pub mod heat;
 pub mod policy;
+pub mod replay;
 pub mod text;
 pub mod top;

@@ -3,6 +3,7 @@
 # little cores of half the capacity, and count by the kernel's own figures how
 # often a task moves between CPU 0 and CPU 2, the only ones that it may use:
 # while its demand swings faster than the hold time, and as it steps down and up.
+# Then record what is decided about tasks that want more CPUs than there are.
 
 # shellcheck source-path=SCRIPTDIR source=../../tools/guest-lib.sh
 . /root/guest-lib.sh
@@ -79,5 +80,16 @@ so_far up
 sleep 1
 so_far still_up
 kill "$task"
+echo "== replay"
+spin 3 6 2>/dev/null &
+sleep 0.5
+scx_toll record /tmp/classes --kind all --seconds 1 || fail "scx_toll record: $?"
+wait $!
+scx_toll explain --from /tmp/classes --kind all --json >/tmp/decisions
+for key in for_class against_class; do
+    echo "$key=$(grep -c "\"$key\":true" /tmp/decisions)"
+done
+scx_toll replay /tmp/classes 3
+echo "status=$?"
 require_toll
 stop_toll

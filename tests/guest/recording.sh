@@ -1,7 +1,8 @@
 #!/bin/sh
 # recording.sh SECONDS: record hogs and sleepers for so long while the kernel
 # traces what it switches to and `scx_toll explain` listens too; then a recorder
-# that is killed; and what is recorded, as it is and exported.
+# that is killed; and what is recorded, as it is and exported. In the end half a
+# second with each cache split into parts.
 
 # shellcheck source-path=SCRIPTDIR source=../../tools/guest-lib.sh
 . /root/guest-lib.sh
@@ -19,7 +20,8 @@ waker() {
 }
 
 sleep 2
-start_toll 60 --json >/dev/null
+# What is learned would change the prices while they are recorded.
+start_toll 60 --json --learn off >/dev/null
 nice -n 20 tollwork hogs --n 11 --seconds 600 >/dev/null &
 HOGS=$!
 mkdir -p /sys/fs/cgroup/a/b
@@ -67,9 +69,9 @@ scx_toll explain --from /tmp/killed 2>&1 >/dev/null | tail -n 1
 echo "== refused"
 scx_toll explain --from /root/guest-lib.sh 2>&1
 echo "status=$?"
-for format in json perfetto; do
-    scx_toll export --format "$format" /tmp/whole "/tmp/$format" || fail "scx_toll export: $?"
-done
+scx_toll export /tmp/whole /tmp/whole.jsonl || fail "scx_toll export: $?"
+scx_toll export /tmp/whole /tmp/perfetto || fail "scx_toll export: $?"
+mv /tmp/whole.jsonl /tmp/json
 echo "== json"
 cat /tmp/json
 echo "== sizes"
@@ -80,6 +82,12 @@ for file in whole perfetto; do
     echo "== $file"
     base64 "/tmp/$file"
 done
+stop_toll
+start_toll 60 --virt-llc=1-1 >/dev/null
+scx_toll record /tmp/parts --kind all --seconds 0.5 || fail "scx_toll record: $?"
+echo "== parts"
+scx_toll replay --json /tmp/parts
+echo "status=$?"
 kill "$WAKER"
 kill -INT "$HOGS"
 stop_toll

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! Cores of two capacities, which QEMU cannot show and a made-up tree of sysfs can: the kernel's
-//! own count of a task's moves stays still while its demand swings, and rises by one for a step.
+//! own count of a task's moves stays still while its demand swings, and rises by one for a step; and
+//! what was decided for the sake of classes replays without a difference.
 
 use crate::vm::Vm;
 
@@ -18,4 +19,7 @@ fn a_fast_wave_moves_nobody_and_a_step_moves_once() {
     assert_eq!(moves("still_down"), moves("down"), "{}", ran.all());
     assert_eq!((moves("up"), cpu("up")), (moves("down") + 1.0, "0"), "{}", ran.all());
     assert_eq!(moves("still_up"), moves("up"), "{}", ran.all());
+    eprintln!("{}", ran.section("replay"));
+    assert_eq!(ran.value("replay", "status"), "0", "{}", ran.section("replay"));
+    assert!(ran.number("replay", "against_class") > 0.0, "{}", ran.section("replay"));
 }

@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! A recording of real decisions has what `scx_toll explain` told meanwhile and what the kernel's
-//! tracepoint saw run; cut anywhere it gives back what is before; and Perfetto's own definitions
-//! read from its export the same slices.
+//! tracepoint saw run; cut anywhere it gives back what is before; Perfetto's own definitions
+//! read from its export the same slices; and it replays without a difference, while a constant that
+//! differs is found at the record where it first shows.
 
 use crate::vm::{Ran, Vm, long};
 use scx_toll::control::wire::Frame;
 use scx_toll::events::{Decision, Slice};
-use scx_toll::recording::{Entry, Missing, Recording};
+use scx_toll::ffi;
+use scx_toll::recording::{Entry, Missing, Recorder, Recording};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -197,6 +199,78 @@ fn survives_cuts(file: &[u8], frames: &[Frame]) {
     assert!(most * 2 > frames.len(), "of {} at most {most} are before a cut", frames.len());
 }
 
+/// `scx_toll replay FLAG… --json` of these bytes: its exit status and what it printed.
+fn replayed(file: &[u8], flags: &[&str]) -> (i32, serde_json::Value) {
+    let dir = tempfile::tempdir().expect("a directory");
+    let path = dir.path().join("recording");
+    std::fs::write(&path, file).expect("written");
+    let mut command = Command::new(env!("CARGO_BIN_EXE_scx_toll"));
+    let output = command.arg("replay").arg(&path).arg("--json").args(flags).output();
+    let output = output.expect("scx_toll runs");
+    let said = String::from_utf8_lossy(&output.stderr);
+    let report =
+        serde_json::from_slice(&output.stdout).unwrap_or_else(|err| panic!("{err}: {said}"));
+    (output.status.code().unwrap_or(-1), report)
+}
+
+/// Every decision follows from its numbers; the policy that was in force changes none, and another one
+/// some.
+fn replays_without_a_difference(file: &[u8], frames: &[Frame]) {
+    let (status, report) = replayed(file, &["--penalty", "default", "--migrate", "toll"]);
+    assert_eq!((status, &report["differences"]), (0, &0.into()), "{}", report["first"]);
+    assert_eq!(report["decisions"], decisions(frames).len());
+    assert!(report["priced"].as_u64() > Some(100), "{} have a price", report["priced"]);
+    let other = &report["other"];
+    assert_eq!(other["decisions"], 0, "{}", other["changes"]);
+    let (_, never) = replayed(file, &["--migrate", "never"]);
+    let moves = |key: &str| never["other"][key].as_u64().expect("a count");
+    assert!(moves("moves_recorded") > 50 && moves("moves_other") * 20 < moves("moves_recorded"));
+    eprintln!(
+        "{} decisions, {} with a price, and {} outcomes follow from their numbers; without moves \
+         {} of {} remain",
+        report["decisions"],
+        report["priced"],
+        report["outcomes"],
+        moves("moves_other"),
+        moves("moves_recorded")
+    );
+    let cut = &file[..file.len() * 3 / 5];
+    let (status, part) = replayed(cut, &[]);
+    assert_eq!(
+        (status, &part["differences"], &part["missing"]["cut"]),
+        (0, &0.into(), &true.into())
+    );
+    assert!(part["decisions"].as_u64() < report["decisions"].as_u64());
+}
+
+/// The same decisions by a scheduler that multiplies by a 1024th more than the price that it records:
+/// found at the first record where that makes a difference.
+fn another_constant_is_found(frames: &[Frame]) {
+    let mut changed = frames.to_vec();
+    let mut first = None;
+    for frame in &mut changed {
+        let Frame::Decision(decision) = frame else { continue };
+        let Some(q) = decision.question.as_mut() else { continue };
+        let penalty_ns = ffi::penalty(q.hop_ns, q.refill_ns, q.remote_ns, q.price_q10 + 1);
+        if penalty_ns != q.penalty_ns && first.is_none() {
+            first = Some((decision.seq, q.penalty_ns, penalty_ns));
+        }
+        q.penalty_ns = penalty_ns;
+    }
+    let (seq, computed, recorded) = first.expect("a price");
+    let mut file = Vec::new();
+    let mut recorder =
+        Recorder::new(&mut file, &Default::default(), Box::new(|_| None)).expect("begun");
+    changed.into_iter().for_each(|frame| recorder.add(frame).expect("recorded"));
+    recorder.finish().expect("ended");
+    let (status, report) = replayed(&file, &[]);
+    let found = &report["first"][0];
+    assert_eq!((status, &found["seq"]), (4, &seq.into()));
+    assert_eq!(found["difference"]["what"], "penalty_ns");
+    assert_eq!(found["difference"]["recorded"], recorded.to_string());
+    assert_eq!(found["difference"]["computed"], computed.to_string());
+}
+
 #[test]
 fn it_agrees_with_explain_the_kernel_and_perfetto_and_survives_cuts() {
     let seconds = if long() { "10" } else { "3" };
@@ -227,6 +301,11 @@ fn it_agrees_with_explain_the_kernel_and_perfetto_and_survives_cuts() {
     agrees_with_the_kernel(&ran, &cpus);
     agrees_with_perfetto(&ran, &frames, &cpus);
     survives_cuts(&file, &frames);
+    replays_without_a_difference(&file, &frames);
+    another_constant_is_found(&frames);
+    let parts = ran.json("parts", "replay");
+    assert_eq!(ran.value("parts", "status"), "0", "{}", parts["first"]);
+    assert!(parts["priced"].as_u64() > Some(10), "{} have a price", parts["priced"]);
     let killed = ran.section("killed");
     assert!(killed.contains("scx_toll: the recording was cut: it ends after "), "{killed}");
     assert_eq!(ran.value("refused", "status"), "1");

@@ -4,12 +4,11 @@
 //! were counted, and every filter takes out what it says.
 
 use crate::vm::{Ran, Vm, long};
+use scx_toll::analysis::replay::recompute;
 use scx_toll::control::wire::Frame;
-use scx_toll::events::{Decision, Kind, Outcome, Question, Verdict};
-use scx_toll::model::Hysteresis;
-use scx_toll::model::decide::{self as reference, Gate, Migrate};
+use scx_toll::events::{Decision, Kind, Outcome, Verdict};
+use scx_toll::model::decide as reference;
 use scx_toll::topology::Level;
-use scx_toll::units::Ns;
 use std::collections::BTreeMap;
 
 fn frames(ran: &Ran, name: &str) -> Vec<Frame> {
@@ -43,59 +42,10 @@ fn lost(frames: &[Frame]) -> u64 {
     all.sum()
 }
 
-/// What the reference answers to the question of a record; an error when a part differs.
-fn answer(decision: &Decision, q: &Question) -> Result<Verdict, String> {
-    let same = |what: &str, recorded: i64, computed: i64| match recorded == computed {
-        true => Ok(()),
-        false => Err(format!("{what} is {recorded}, computed {computed}")),
-    };
-    let gain = reference::gain(q.wait_from_ns, q.wait_to_ns, q.turns);
-    let refill = reference::refill(q.warm_from_ns, q.warm_to_ns, q.refill_q10);
-    let remote = reference::remote(q.span_ns, q.there_pm, q.here_pm);
-    let penalty = reference::penalty(q.hop_ns, refill, remote, q.price_q10);
-    same("gain", q.gain_ns, gain)?;
-    same("refill", q.refill_ns, refill)?;
-    same("remote", q.remote_ns, remote)?;
-    same("penalty", q.penalty_ns, penalty)?;
-    let thresholds = Hysteresis::new(Ns::new(q.open_ns), Ns::new(q.close_ns), Ns::new(q.hold_ns))
-        .map_err(|err| err.to_string())?;
-    let mut gate = Gate {
-        since_ns: (q.gate_since_ns != 0).then_some(q.gate_since_ns),
-        seen_ns: q.gate_seen_ns,
-    };
-    let one_turn = reference::gain(q.wait_from_ns, q.wait_to_ns, 1);
-    let held = decision.migrate == Migrate::Always || gate.pass(one_turn, q.asked_ns, &thresholds);
-    Ok(match reference::worth(decision.migrate, gain, penalty, decision.fixed_ns) {
-        false => Verdict::NotWorth,
-        true if held || penalty < 0 => Verdict::Applied,
-        true => Verdict::Hysteresis,
-    })
-}
-
-/// Whether the verdict of `decision` follows from its fields.
-fn recompute(decision: &Decision) -> Result<(), String> {
-    use Verdict::*;
-    let agrees = match (&decision.question, decision.verdict) {
-        (Some(q), Raced) => (answer(decision, q)? == Applied) != q.reasked,
-        (Some(q), AppliedAged) => q.owed && (q.reasked || answer(decision, q)? != Applied),
-        (Some(q), verdict) => answer(decision, q)? == verdict,
-        (None, AppliedAged) => {
-            decision.waited_ns > decision.age_ns && decision.migrate != Migrate::Never
-        }
-        (None, Applied) => decision.level == Level::Core,
-        (None, Affinity) => decision.who.is_some() && decision.level != Level::Core,
-        (None, Nothing) => true,
-        // A task that had waited too long was gone.
-        (None, Raced) => decision.waited_ns > decision.age_ns,
-        (None, NotWorth | Hysteresis) => false,
-    };
-    if agrees { Ok(()) } else { Err("the verdict does not follow".into()) }
-}
-
 fn all_recompute(decisions: &[&Decision]) {
     for decision in decisions {
-        if let Err(why) = recompute(decision) {
-            panic!("{why}: {decision:#?}");
+        if let Err(difference) = recompute::decision(decision) {
+            panic!("{difference}: {decision:#?}");
         }
     }
 }

@@ -24,6 +24,7 @@ mod bad_machines_are_refused;
 mod books_balance_after_a_storm;
 mod counters_agree_with_the_tracepoint;
 mod cpus_go_and_come_in_place;
+mod deciding_in_user_space_survives_storms;
 mod emulation_is_not_measured;
 mod every_decision_is_explained;
 mod flags_change_what_happens;

@@ -236,6 +236,7 @@ mod tests {
             age_ns: 0,
             migrate: Migrate::Toll,
             fixed_ns: 0,
+            for_class: false,
             question: Some(question),
         }
     }
