@@ -26,7 +26,7 @@ const REST: Duration = Duration::from_secs(10);
 const MAX_REST: Duration = Duration::from_secs(640);
 /// How long after it was found that nothing pays.
 const SHORT_REST: Duration = Duration::from_secs(2);
-/// Share of a second sample that has to be on the target for the move to count.
+/// Share of a sample that has to be on a node for the memory to count as being there.
 const VERIFIED: f64 = 0.8;
 
 /// One node as the judge needs to know it.
@@ -280,6 +280,11 @@ impl Judge {
                 }
             }
             _ => {
+                // It was first touched here, or came here by itself.
+                if near(&record) >= VERIFIED && !self.advise {
+                    let threads = threads.keys().copied().collect();
+                    let _ = self.tell.send(Told::Moved(threads, away.node));
+                }
                 let until = Instant::now() + SHORT_REST;
                 self.rests.insert(pid, Rest { until, failures: 0 });
             }
@@ -401,6 +406,13 @@ impl Judge {
         }
         let _ = self.tell.send(Told::Record(record));
     }
+}
+
+/// Share of the pages that are where the process runs.
+fn near(record: &Record) -> f64 {
+    let all: u64 = record.pages.values().sum();
+    let near = record.pages.get(&record.to).copied().unwrap_or(0);
+    near as f64 / all.max(1) as f64
 }
 
 /// The numbers of `verdict` in `record`.

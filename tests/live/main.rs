@@ -36,6 +36,7 @@ mod odd_machines_are_scheduled;
 mod oldest_and_newest_kernel;
 mod only_root_controls_and_no_end_leaves_it_stuck;
 mod policy_changes_are_whole_and_take_effect;
+mod random_memory_survives_being_moved;
 mod real_time_neighbours_take_capacity;
 mod the_control_plane_may_die;
 mod the_lab_repeats_itself;

@@ -175,6 +175,15 @@ pub enum Kept {
     Forked,
 }
 
+/// What the process of `memory` does when half of its time is over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Midway {
+    /// It forks; both go on writing and checking what is theirs now.
+    Fork,
+    /// It executes this program anew, which begins from the beginning.
+    Exec,
+}
+
 /// Arguments of `memory`.
 #[derive(Args, Debug)]
 pub struct MemoryArgs {
@@ -202,6 +211,9 @@ pub struct MemoryArgs {
     /// What keeps the memory where it is
     #[arg(long, value_enum, default_value_t = Kept::No)]
     pub kept: Kept,
+    /// What it does when half of the time is over
+    #[arg(long, value_enum)]
+    pub midway: Option<Midway>,
 }
 
 /// Arguments of `requests`.
