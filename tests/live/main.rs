@@ -31,6 +31,7 @@ mod groups_get_their_shares;
 mod learning_recovers_a_wrong_table;
 mod light_tasks_go_home_and_heavy_ones_bring_their_memory;
 mod listening_is_paid_while_somebody_listens;
+mod memory_that_follows_spares_remote_time;
 mod moves_follow_the_price;
 mod odd_machines_are_scheduled;
 mod oldest_and_newest_kernel;
