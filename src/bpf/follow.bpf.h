@@ -20,6 +20,8 @@
 
 /* Set before load. Off: the verifier removes all that depends on it. */
 const volatile bool toll_follow = false;
+/* Pages are really moved: it is not only said that they should be. */
+const volatile bool toll_memory_comes = false;
 const volatile u64 toll_follow_hold_ns = 1000 * TOLL_MS;
 
 /* How often a settled task is told of. User space looks less often. */

@@ -25,7 +25,7 @@ draw() {
             split("mlock mbind shared forked", kept)
             for (;;) {
                 node = below(2)
-                life = 3 + 6 * rand()
+                life = 3 + 9 * rand()
                 args = sprintf("--mib %d --seconds %.1f --busy %d --from %s", 1 + below(64),
                     life, 20 + below(81), node ? "2-3" : "0-1")
                 to = below(8)
@@ -73,7 +73,9 @@ seed=$2
 echo 0 >/proc/sys/kernel/numa_balancing
 echo 0 >/proc/sys/vm/compaction_proactiveness
 echo never >/sys/kernel/mm/transparent_hugepage/defrag
-start_toll 60 --json --penalty default --memory-follow on >/tmp/report
+# So dear that memory pays for its move however slowly an emulator copies.
+printf '[memory]\nremote_pct = 800\n' >/tmp/penalty.toml
+start_toll 60 --json --penalty /tmp/penalty.toml --memory-follow on >/tmp/report
 echo 'hist:keys=reason:vals=succeeded,failed' >$MIGRATE/trigger
 counters >/tmp/before
 end=$(($(cut -d. -f1 /proc/uptime) + seconds))

@@ -60,13 +60,20 @@ fn and_the_kernel_counts_the_pages_that_we_count() {
     }
     // What was moved just before its process ended cannot be looked up any more, a batch each.
     let gone = records.iter().filter(|record| record["refused"] == "gone").count() as f64;
+    let mut ends: BTreeMap<String, usize> = BTreeMap::new();
+    for record in &records {
+        let refused = record["refused"].as_str().unwrap_or("done");
+        let choice = record["choice"].as_str().unwrap_or("?");
+        *ends.entry(format!("{choice} {refused}")).or_insert(0) += 1;
+    }
     eprintln!(
-        "{} processes, {} records, {} of them of one that had gone; {ours} pages by us, {kernels} by the kernel",
+        "{} processes; {ours} pages by us, {kernels} by the kernel, {} failed; records: {ends:?}",
         of("began="),
-        records.len(),
-        gone
+        counter("pgmigrate_fail"),
     );
-    assert!(ours > 0.0, "nothing was moved: {}", ran.all());
+    // As long as it runs: a mover that no longer comes would be noticed.
+    let least = if crate::vm::long() { 100_000.0 } else { 1.0 };
+    assert!(ours >= least, "too little was moved: {}", ran.all());
     assert!(
         ours <= kernels && kernels <= ours + gone * BATCH,
         "{ours} of {kernels}: {}",
