@@ -22,6 +22,7 @@ mod host {
         pub safe fn toll_host_turns(expect: u64, slice: u64, max_turns: u32) -> u32;
         pub safe fn toll_host_gain(wait_from: u64, wait_to: u64, turns: u32) -> i64;
         pub safe fn toll_host_warm_grow(warm: u64, run: u64, fill_q10: u32, cap: u64) -> u64;
+        pub fn toll_host_touch(home: *mut u64, away: *mut u64, pages: u64, at_home: bool) -> bool;
         pub fn toll_host_warm_left(warm: u64, others: u64, decay: *const u32, step: u64) -> u64;
         pub safe fn toll_host_refill(warm_from: u64, warm_to: u64, factor_q10: u32) -> i64;
         pub safe fn toll_host_remote(expect: u64, there_pm: u32, here_pm: u32) -> i64;
@@ -84,6 +85,15 @@ pub fn gain(wait_from_ns: u64, wait_to_ns: u64, turns: u32) -> i64 {
 /// `toll_warm_grow()`: warmth after more running.
 pub fn warm_grow(warm_ns: u64, run_ns: u64, fill_q10: u32, cap_ns: u64) -> u64 {
     host::toll_host_warm_grow(warm_ns, run_ns, fill_q10, cap_ns)
+}
+
+/// `toll_touch()`: pages at home and elsewhere after a look that finds `pages`, and whether more
+/// are elsewhere.
+pub fn touch(mut home: u64, mut away: u64, pages: u64, at_home: bool) -> (u64, u64, bool) {
+    // SAFETY: both pointers come from exclusive references to initialised numbers, and the
+    // function keeps no copy of them.
+    let elsewhere = unsafe { host::toll_host_touch(&mut home, &mut away, pages, at_home) };
+    (home, away, elsewhere)
 }
 
 /// `toll_warm_left()`: warmth after others ran.

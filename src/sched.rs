@@ -189,6 +189,7 @@ impl<'obj> Scheduler<'obj> {
         rodata.toll_no_push = config.moments == Moments::Pull;
         rodata.toll_no_pull = config.moments == Moments::Push;
         rodata.toll_follow = config.memory_follow != Mode::Off && topo.nodes.len() > 1;
+        rodata.toll_memory_comes = config.memory_follow == Mode::On && topo.nodes.len() > 1;
         rodata.toll_follow_hold_ns = following::hold(&policy, &topo).get();
         let bss =
             open.maps.bss_data.as_mut().ok_or_else(|| anyhow!("the BPF object has no bss"))?;

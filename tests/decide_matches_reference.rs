@@ -79,6 +79,19 @@ proptest! {
     }
 
     #[test]
+    fn touch(
+        home in 0..1u64 << 52,
+        away in prop_oneof![0..1u64 << 52, 0..8u64],
+        pages in 0..1u64 << 53,
+        at_home in any::<bool>(),
+    ) {
+        prop_assert_eq!(
+            ffi::touch(home, away, pages, at_home),
+            reference::touch(home, away, pages, at_home)
+        );
+    }
+
+    #[test]
     fn warm_grow(warm in any_u64(), run in any_u64(), fill in any_u32(), cap in any_u64()) {
         prop_assert_eq!(
             ffi::warm_grow(warm, run, fill, cap),

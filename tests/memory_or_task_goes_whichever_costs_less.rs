@@ -34,7 +34,9 @@ fn reference(s: &Settled) -> ((f64, f64), Option<(f64, f64)>) {
         let saved = (lost - busy * mean(&s.remote_home)).max(0.0);
         let turns = (busy / seconds(s.turn)).floor();
         let longer = (seconds(s.wait_home) - seconds(s.wait_here)).max(0.0);
-        (saved, seconds(way) + turns * longer)
+        let span = seconds(s.stayed).min(seconds(HORIZON_MAX));
+        let crowding = f64::from(s.busy.get()) - f64::from(s.spare_home.get());
+        (saved, seconds(way) + (turns * longer).max(span * crowding / 1e3))
     });
     (bring, home)
 }
@@ -58,12 +60,14 @@ prop_compose! {
         cpus in 0u32..64,
         turn in ms(10..2_000),
         waits in (ms(0..100_000), ms(0..100_000)),
+        spare in 0u32..8000,
         way_home in prop::option::of(ms(0..100_000)),
     ) -> Settled {
         Settled {
             pages, remote_here, remote_home, movable,
             busy: PerMille::new(busy),
             stayed, cpus, turn, wait_here: waits.0, wait_home: waits.1, way_home,
+            spare_home: PerMille::new(spare),
             cost: MoveCost::default(),
         }
     }
@@ -155,6 +159,7 @@ fn two_nodes(busy_pm: u32, pages: u64) -> Settled {
         turn: Ns::from_ms(20),
         wait_here: Ns::ZERO,
         wait_home: Ns::from_ms(20),
+        spare_home: rate(1000),
         way_home: Some(Ns::from_ms(2)),
         cost: MoveCost::default(),
     }
@@ -167,4 +172,13 @@ fn the_light_one_goes_home_and_the_busy_one_brings_its_memory() {
     assert_eq!(decide(&light).choice, Choice::GoHome, "{:?}", decide(&light));
     assert_eq!(decide(&two_nodes(1000, 51_200)).choice, Choice::Bring);
     assert_eq!(decide(&two_nodes(1, 1 << 20)).choice, Choice::Stay, "it hardly ever runs");
+}
+
+/// At one look nobody waits at home; yet its CPUs have been busy all the time.
+#[test]
+fn nobody_goes_home_to_where_there_is_no_room() {
+    let quiet = Settled { wait_home: Ns::ZERO, ..two_nodes(900, 8 * 51_200) };
+    assert_eq!(decide(&quiet).choice, Choice::GoHome);
+    let full = Settled { spare_home: PerMille::new(300), ..quiet };
+    assert_eq!(decide(&full).choice, Choice::Bring);
 }

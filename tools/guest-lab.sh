@@ -2,7 +2,8 @@
 # guest-lab.sh SCHEDULER TRACE ARGUMENT...: one cell of the lab, in the VM of
 # tools/lab. TRACE is `trace` to record what the kernel does, else `-`.
 #
-# SCHEDULER is `eevdf`, or a command that schedules until it is interrupted. The
+# SCHEDULER is `eevdf`, `eevdf+autonuma` or `eevdf-autonuma` (with NUMA balancing
+# or without), or a command that schedules until it is interrupted. The
 # arguments are those of `tollwork lab`. Prints `== name` before each section:
 # what the scheduler said, whether it was there before and after, the result,
 # what the kernel counted, and what each callback cost.
@@ -44,6 +45,15 @@ switches() {
 scheduler=$1
 trace=$2
 shift 2
+case $scheduler in
+    eevdf+autonuma) balance=1 ;;
+    eevdf-autonuma) balance=0 ;;
+    *) balance= ;;
+esac
+if [ "$balance" ]; then
+    echo "$balance" >/proc/sys/kernel/numa_balancing
+    scheduler=eevdf
+fi
 echo "== versions"
 uname -r
 [ "$scheduler" = eevdf ] || ${scheduler%% *} --version 2>/dev/null | head -n 1

@@ -257,6 +257,7 @@ static __always_inline void charge(struct task_struct *p, struct toll_task *t, u
 	busy = __sync_fetch_and_add(&llc->busy_ns, used) + used;
 	if (t->cap_at <= used) {
 		t->cap_ns = warm_cap(p, llc, pol);
+		touch_charge(p, t, t->llc);
 		t->cap_at = TOLL_RSS_EVERY_NS;
 	} else {
 		t->cap_at -= used;

@@ -140,6 +140,26 @@ TOLL_FN u64 toll_warm_grow(u64 warm_ns, u64 run_ns, u32 fill_q10, u64 cap_ns)
 }
 
 /*
+ * Where the @pages are that a task has now: what has come since the last look
+ * was first touched where it runs, and what has gone was not at home first.
+ * Return true if more of it is elsewhere than at home.
+ */
+TOLL_FN bool toll_touch(struct toll_touched *t, u64 pages, bool at_home)
+{
+	u64 before = t->home + t->away;
+
+	if (pages < before) {
+		t->home = toll_min(t->home, pages);
+		t->away = pages - t->home;
+	} else if (at_home) {
+		t->home += pages - before;
+	} else {
+		t->away += pages - before;
+	}
+	return t->away > t->home;
+}
+
+/*
  * Warmth left after others used @others_ns of the LLC's CPU time: one entry
  * of the table per @step_ns; beyond the table nothing is left.
  */

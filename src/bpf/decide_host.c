@@ -45,6 +45,16 @@ u64 toll_host_warm_grow(u64 warm_ns, u64 run_ns, u32 fill_q10, u64 cap_ns)
 	return toll_warm_grow(warm_ns, run_ns, fill_q10, cap_ns);
 }
 
+bool toll_host_touch(u64 *home, u64 *away, u64 pages, bool at_home)
+{
+	struct toll_touched touched = { .home = *home, .away = *away };
+	bool elsewhere = toll_touch(&touched, pages, at_home);
+
+	*home = touched.home;
+	*away = touched.away;
+	return elsewhere;
+}
+
 /* @decay_q10 points at TOLL_DECAY_LEN entries. */
 u64 toll_host_warm_left(u64 warm_ns, u64 others_ns, const u32 *decay_q10, u64 step_ns)
 {

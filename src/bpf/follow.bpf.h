@@ -5,17 +5,23 @@
  *
  *   stay_charge()       where it runs, for how long, and how busy it was there;
  *                       told through toll_away once it has settled
+ *   touch_charge()      where it first touched its memory, which is its home
  *   toll_rehome_task()  its memory has followed, or it is to go home to it
  *
  * A stay has two thresholds: it begins to count as settled after the hold time,
  * and it ends when an eighth of what it ran (at most of the hold time) was run
  * elsewhere. A short trip does not end it, swinging to and fro never settles.
+ *
+ * Memory lies where it was first touched, which need not be where its task was
+ * born: many are bound to a node before they allocate anything.
  */
 #ifndef TOLL_FOLLOW_BPF_H
 #define TOLL_FOLLOW_BPF_H
 
 /* Set before load. Off: the verifier removes all that depends on it. */
 const volatile bool toll_follow = false;
+/* Pages are really moved: it is not only said that they should be. */
+const volatile bool toll_memory_comes = false;
 const volatile u64 toll_follow_hold_ns = 1000 * TOLL_MS;
 
 /* How often a settled task is told of. User space looks less often. */
@@ -86,6 +92,28 @@ static __always_inline void stay_charge(struct task_struct *p, struct toll_task 
 	stay_tell(p, t, now);
 }
 
+/* @p runs in LLC @llc: once most of its memory was first touched elsewhere, its home is here. */
+static __always_inline void touch_charge(struct task_struct *p, struct toll_task *t, u32 llc)
+{
+	struct mm_struct *mm = p->mm;
+	u32 node = llc_node(llc);
+	s64 pages;
+	u64 away;
+
+	/* Other threads have the home that the first had when they were born. */
+	if (!toll_follow || !mm || p->pid != p->tgid || t->home_node == TOLL_NO_NODE)
+		return;
+	pages = BPF_CORE_READ(mm, rss_stat[MM_ANONPAGES].count);
+	if (!toll_touch(&t->touched, pages > 0 ? pages : 0, node == t->home_node) ||
+	    node == t->home_node)
+		return;
+	away = t->touched.away;
+	t->touched.away = t->touched.home;
+	t->touched.home = away;
+	t->home_node = node;
+	t->home_llc = llc;
+}
+
 /* Return true if @t is to go to its memory's node as soon as it can be queued there. */
 static __always_inline bool is_sent_home(struct toll_task *t)
 {
@@ -112,6 +140,8 @@ int toll_rehome_task(struct toll_rehome *how)
 			WRITE_ONCE(t->sent_home, 1);
 		} else {
 			WRITE_ONCE(t->home_node, how->node);
+			t->touched.home += t->touched.away;
+			t->touched.away = 0;
 			if (llc_node(t->llc) == how->node)
 				WRITE_ONCE(t->home_llc, t->llc);
 		}

@@ -259,6 +259,12 @@ struct toll_stay {
 	u32 pad;
 };
 
+/* Pages of a task by where it first touched them; see follow.bpf.h. */
+struct toll_touched {
+	u64 home;	/* T  on its memory's node */
+	u64 away;	/* T  elsewhere */
+};
+
 /* A task that has settled on another node than its memory's. */
 struct toll_away {
 	u64 stayed_ns;	/* T  how long it has been there */
@@ -326,6 +332,7 @@ struct toll_task {
 	struct toll_warm warm[TOLL_NR_WARM];	/* T  [0] the LLC where it ran last */
 	struct toll_move move;	/* T  the move between LLCs that it has not run after yet */
 	struct toll_stay stay;
+	struct toll_touched touched;
 	u32 sent_home;		/* L  1: user space sends it to its memory's node */
 	u32 pad_sent;
 };

@@ -59,6 +59,12 @@ static __always_inline s64 penalty_of(struct ask *a, struct toll_task *t, u32 to
 		home &= TOLL_MAX_NODES - 1;
 		a->remote_ns = toll_remote(a->span_ns, pol->remote_pm[home][there],
 					   pol->remote_pm[home][here]);
+		/*
+		 * Whoever goes home to a busy node only drives another away from
+		 * it, and nobody ever settles. Whose memory comes may stay.
+		 */
+		if (toll_memory_comes && a->remote_ns < 0 && a->wait_to_ns)
+			a->remote_ns = 0;
 	}
 	if (in_wrong_class(t, to) && !in_wrong_class(t, from)) {
 		a->flags |= TOLL_AGAINST_CLASS;

@@ -15,7 +15,7 @@ use super::process::{self, Thread};
 use crate::model::follow::{self, Choice, MoveCost, Settled, Verdict};
 use crate::units::{NodeId, Ns, PerMille};
 use serde::Serialize;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender};
 use std::time::{Duration, Instant};
@@ -26,7 +26,7 @@ const REST: Duration = Duration::from_secs(10);
 const MAX_REST: Duration = Duration::from_secs(640);
 /// How long after it was found that nothing pays.
 const SHORT_REST: Duration = Duration::from_secs(2);
-/// Share of a second sample that has to be on the target for the move to count.
+/// Share of a sample that has to be on a node for the memory to count as being there.
 const VERIFIED: f64 = 0.8;
 
 /// One node as the judge needs to know it.
@@ -38,6 +38,8 @@ pub struct NodeScene {
     pub cpus: Vec<u32>,
     /// Expected wait of a turn in its emptiest LLC.
     pub wait: Ns,
+    /// What its CPUs had to spare since the look before, 1000 for each that idled.
+    pub spare: PerMille,
 }
 
 /// The machine at one instant, and who has settled since the last.
@@ -116,6 +118,13 @@ pub struct Finished {
     done: Done,
 }
 
+/// What is to be moved to one node: one job at a time, since all share its budget.
+#[derive(Default)]
+struct Desk {
+    at_work: bool,
+    waiting: VecDeque<(Job, Box<Record>)>,
+}
+
 /// What the judge hears.
 pub enum Heard {
     /// A new look.
@@ -139,8 +148,8 @@ pub struct Judge {
     tell: Sender<Told>,
     myself: Sender<Heard>,
     budgets: Arc<Budgets>,
-    /// Targets that a mover is at work for.
-    busy: Vec<bool>,
+    /// By target.
+    desks: Vec<Desk>,
     cost: MoveCost,
     seen: HashMap<u32, Seen>,
     rests: HashMap<u32, Rest>,
@@ -155,7 +164,7 @@ impl Judge {
             tell,
             myself,
             budgets: Arc::new(Budgets::new(nodes, Instant::now())),
-            busy: vec![false; nodes],
+            desks: (0..nodes).map(|_| Desk::default()).collect(),
             cost: MoveCost::default(),
             seen: HashMap::new(),
             rests: HashMap::new(),
@@ -280,6 +289,11 @@ impl Judge {
                 }
             }
             _ => {
+                // It was first touched here, or came here by itself.
+                if near(&record) >= VERIFIED && !self.advise {
+                    let threads = threads.keys().copied().collect();
+                    let _ = self.tell.send(Told::Moved(threads, away.node));
+                }
                 let until = Instant::now() + SHORT_REST;
                 self.rests.insert(pid, Rest { until, failures: 0 });
             }
@@ -331,6 +345,7 @@ impl Judge {
             turn: scene.turn,
             wait_here: wait(away.node),
             wait_home: wait(away.home),
+            spare_home: scene.nodes.get(away.home.index()).map_or(PerMille::ZERO, |n| n.spare),
             way_home: None,
             cost: self.cost,
         }
@@ -343,7 +358,7 @@ impl Judge {
         Ok(())
     }
 
-    /// Start a mover, unless one is at work for the same node.
+    /// Have the memory moved, after what is moved to the same node already.
     fn bring(
         &mut self,
         scene: &Scene,
@@ -356,30 +371,47 @@ impl Judge {
             let _ = self.tell.send(Told::Record(record));
             return Ok(());
         }
-        let Some(busy) = self.busy.get_mut(to.index()) else { return Ok(()) };
-        if std::mem::replace(busy, true) {
-            return Ok(());
-        }
         let pid = record.pid;
         let numbers = scene.nodes.iter().enumerate().map(|(i, node)| (node.kernel_id, i)).collect();
         let job = Job { pid, began: process::began(pid)?, regions, target: record.to, numbers };
         // Until it reports, however long it takes.
         self.rests.insert(pid, Rest { until: Instant::now() + MAX_REST, failures: 0 });
+        if let Some(desk) = self.desks.get_mut(to.index()) {
+            desk.waiting.push_back((job, record));
+        }
+        self.start(to);
+        Ok(())
+    }
+
+    /// Start the next mover for `to`, unless one is at work.
+    fn start(&mut self, to: NodeId) {
+        let Some(desk) = self.desks.get_mut(to.index()).filter(|desk| !desk.at_work) else {
+            return;
+        };
+        let Some((job, record)) = desk.waiting.pop_front() else { return };
+        let pid = job.pid;
         let (budgets, back) = (Arc::clone(&self.budgets), self.myself.clone());
         let thread = std::thread::Builder::new().name(format!("toll-move-{}", to.0));
-        thread.spawn(move || {
+        let started = thread.spawn(move || {
             let done = mover::run(&job, &budgets);
             let finished = Finished { job, record, to, done };
             let _ = back.send(Heard::Finished(Box::new(finished)));
-        })?;
-        Ok(())
+        });
+        match started {
+            Ok(_) => desk.at_work = true,
+            Err(err) => {
+                log::warn!("no thread to move the memory of {pid}: {err}");
+                self.rest(pid, true);
+            }
+        }
     }
 
     fn finished(&mut self, finished: Finished) {
         let Finished { job, mut record, to, done } = finished;
-        if let Some(busy) = self.busy.get_mut(to.index()) {
-            *busy = false;
+        if let Some(desk) = self.desks.get_mut(to.index()) {
+            desk.at_work = false;
         }
+        self.start(to);
         if let Some(page) = done.cost_of_page(self.cost) {
             // Half the old figure and half the new one.
             self.cost.page = Ns::new((self.cost.page.get() + page.get()) / 2);
@@ -401,6 +433,13 @@ impl Judge {
         }
         let _ = self.tell.send(Told::Record(record));
     }
+}
+
+/// Share of the pages that are where the process runs.
+fn near(record: &Record) -> f64 {
+    let all: u64 = record.pages.values().sum();
+    let near = record.pages.get(&record.to).copied().unwrap_or(0);
+    near as f64 / all.max(1) as f64
 }
 
 /// The numbers of `verdict` in `record`.

@@ -137,6 +137,19 @@ pub fn warm_grow(warm_ns: u64, run_ns: u64, fill_q10: u32, cap_ns: u64) -> u64 {
     unsigned((time(warm_ns) + loaded).min(time(cap_ns)))
 }
 
+/// Pages at home and elsewhere when a look finds `pages` of a task that had `home` and `away`, and
+/// whether more are elsewhere: the difference is where it runs, or is taken from elsewhere first.
+pub fn touch(home: u64, away: u64, pages: u64, at_home: bool) -> (u64, u64, bool) {
+    let change = i128::from(pages) - i128::from(home) - i128::from(away);
+    let (home, away) = (i128::from(home), i128::from(away));
+    let (home, away) = match (change >= 0, at_home) {
+        (true, true) => (home + change, away),
+        (true, false) => (home, away + change),
+        (false, _) => (home + (away + change).min(0), (away + change).max(0)),
+    };
+    (unsigned(home), unsigned(away), away > home)
+}
+
 /// Warmth left after others used `others_ns` of CPU time: the table's entry for the number of
 /// full steps, at most 1.0; nothing beyond the table. A step of 0 counts as 1 ns.
 pub fn warm_left(warm_ns: u64, others_ns: u64, decay: &[u32; DECAY_LEN], step_ns: u64) -> u64 {

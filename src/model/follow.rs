@@ -6,7 +6,9 @@
 //!   what the memory saves = remote time of the horizon now − what is left of it afterwards
 //!   what it costs         = pages × page + batches × (batch + CPUs in use × shoot-down)
 //!   what going home saves = the same, with the task on its memory's node
-//!   what it costs         = P of the way + turns × (wait there − wait here)
+//!   what it costs         = P of the way + what waits there, the larger of
+//!                           turns × (wait there − wait here)
+//!                           horizon × (busy share − what the CPUs there have to spare)
 //! ```
 //!
 //! 1. The horizon is as long as the task has been where it is, at most [`HORIZON_MAX`]: what has
@@ -83,6 +85,9 @@ pub struct Settled {
     pub wait_here: Ns,
     /// Expected wait of a turn at home.
     pub wait_home: Ns,
+    /// What the CPUs at home have to spare, 1000 for each that idles: who has no room there drives
+    /// others out, whatever one look at the waits says.
+    pub spare_home: PerMille,
     /// P of the way home; `None`: it may not run there.
     pub way_home: Option<Ns>,
     /// What moving memory costs.
@@ -158,7 +163,9 @@ pub fn decide(settled: &Settled) -> Verdict {
         let there = remote_time(busy, &settled.pages, &settled.remote_home, total);
         let turns = busy / settled.turn.get().max(1);
         let longer = settled.wait_home.get().saturating_sub(settled.wait_here.get());
-        let waits = Ns::new(turns.saturating_mul(longer));
+        let own = turns.saturating_mul(longer);
+        let crowding = settled.busy.get().saturating_sub(settled.spare_home.get());
+        let waits = Ns::new(own.max(scale(horizon.get(), crowding.into(), 1000)));
         Way { saves: Ns::new(now.saturating_sub(there)), costs: way.plus(waits) }
     });
     let home = go_home.filter(|way| way.pays());

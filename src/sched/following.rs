@@ -10,7 +10,7 @@ use crate::model::follow::Mode;
 use crate::policy::Policy;
 use crate::stats::LlcSnapshot;
 use crate::topology::{Level, Topology};
-use crate::units::Ns;
+use crate::units::{Ns, PerMille};
 use anyhow::{Context, Result};
 use libbpf_rs::ProgramInput;
 use log::info;
@@ -48,6 +48,8 @@ pub fn hold(policy: &Policy, topo: &Topology) -> Ns {
 /// The judge, and when it was last asked. One for each attached scheduler.
 pub struct Following {
     looked: Instant,
+    /// The busy clocks of the LLCs at that look, in ns; empty before the first.
+    busy: Vec<u64>,
     send: Sender<Heard>,
     told: Receiver<Told>,
     ended: Arc<AtomicBool>,
@@ -68,7 +70,7 @@ impl Following {
         thread
             .spawn(move || judge.run(&hear, || stop.load(Ordering::Relaxed)))
             .context("no thread for memory that follows")?;
-        Ok(Some(Following { looked: Instant::now(), send, told, ended }))
+        Ok(Some(Following { looked: Instant::now(), busy: Vec::new(), send, told, ended }))
     }
 }
 
@@ -78,8 +80,30 @@ impl Drop for Following {
     }
 }
 
-/// The machine as the judge needs it.
-fn scene(policy: &Policy, topo: &Topology, llcs: &[LlcSnapshot]) -> Scene {
+/// The machine as the judge needs it; `busy`: the LLCs' busy clocks `span_ns` ago.
+fn scene(
+    policy: &Policy,
+    topo: &Topology,
+    llcs: &[LlcSnapshot],
+    busy: &[u64],
+    span_ns: u64,
+) -> Scene {
+    let spare = |node: &crate::topology::Node| {
+        let used: u64 = node
+            .llcs
+            .iter()
+            .filter_map(|llc| llcs.get(llc.index()).zip(busy.get(llc.index())))
+            .map(|(llc, before)| llc.busy_ns.saturating_sub(*before))
+            .sum();
+        let cpus: u64 = node
+            .llcs
+            .iter()
+            .filter_map(|llc| llcs.get(llc.index()))
+            .map(|llc| u64::from(llc.cpus))
+            .sum();
+        let free = (cpus * span_ns).saturating_sub(used);
+        PerMille::clamped_from_ratio(free as f64 / span_ns.max(1) as f64)
+    };
     let node = |node: &crate::topology::Node| NodeScene {
         kernel_id: node.kernel_id,
         cpus: topo.cpus.iter().filter(|cpu| cpu.node == node.id).map(|cpu| cpu.id.0).collect(),
@@ -87,6 +111,7 @@ fn scene(policy: &Policy, topo: &Topology, llcs: &[LlcSnapshot]) -> Scene {
             let waits = node.llcs.iter().filter_map(|llc| llcs.get(llc.index()));
             Ns::new(waits.map(|llc| llc.wait_ns).min().unwrap_or(Ns::MAX.get()))
         },
+        spare: spare(node),
     };
     Scene {
         nodes: topo.nodes.iter().map(node).collect(),
@@ -102,7 +127,8 @@ impl Scheduler<'_> {
     pub(super) fn follow_memory(&mut self, config: &Config) -> Result<()> {
         let Some(following) = &mut self.following else { return Ok(()) };
         let told: Vec<Told> = following.told.try_iter().collect();
-        let due = following.looked.elapsed() >= EVERY;
+        let span = following.looked.elapsed();
+        let due = span >= EVERY;
         if due {
             following.looked = Instant::now();
         }
@@ -125,15 +151,17 @@ impl Scheduler<'_> {
             return Ok(());
         }
         let away = away::take(&self.skel.maps.toll_away)?;
+        let llcs = self.snapshot()?.llcs;
+        let clocks = llcs.iter().map(|llc| llc.busy_ns).collect();
+        let Some(following) = &mut self.following else { return Ok(()) };
+        let before = std::mem::replace(&mut following.busy, clocks);
         if away.is_empty() {
             return Ok(());
         }
-        let llcs = self.snapshot()?.llcs;
-        let scene = Scene { away, ..scene(&self.policy, &self.topo, &llcs) };
-        if let Some(following) = &self.following {
-            // A judge that has ended is missed by nobody else.
-            let _ = following.send.send(Heard::Scene(scene));
-        }
+        let span_ns = span.as_nanos() as u64;
+        let scene = Scene { away, ..scene(&self.policy, &self.topo, &llcs, &before, span_ns) };
+        // A judge that has ended is missed by nobody else.
+        let _ = following.send.send(Heard::Scene(scene));
         Ok(())
     }
 

@@ -175,6 +175,15 @@ pub enum Kept {
     Forked,
 }
 
+/// What the process of `memory` does when half of its time is over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Midway {
+    /// It forks; both go on writing and checking what is theirs now.
+    Fork,
+    /// It executes this program anew, which begins from the beginning.
+    Exec,
+}
+
 /// Arguments of `memory`.
 #[derive(Args, Debug)]
 pub struct MemoryArgs {
@@ -202,6 +211,9 @@ pub struct MemoryArgs {
     /// What keeps the memory where it is
     #[arg(long, value_enum, default_value_t = Kept::No)]
     pub kept: Kept,
+    /// What it does when half of the time is over
+    #[arg(long, value_enum)]
+    pub midway: Option<Midway>,
 }
 
 /// Arguments of `requests`.
@@ -239,6 +251,10 @@ pub struct LabArgs {
     /// Mean working set of a task
     #[arg(long, value_name = "KIB", default_value_t = 850, value_parser = clap::value_parser!(u64).range(0..=65_536))]
     pub set_kib: u64,
+    /// Mean memory of a task, whose remote time then follows where its pages are; 0: home is where
+    /// it begins, for good [default: 16 of `heavy`, else 0]
+    #[arg(long, value_name = "MIB", value_parser = clap::value_parser!(u64).range(0..=65_536))]
+    pub memory_mib: Option<u64>,
     /// Load of `open`, in per cent of all CPUs
     #[arg(long, value_name = "PCT", default_value_t = 70, value_parser = clap::value_parser!(u64).range(1..=100))]
     pub load: u64,

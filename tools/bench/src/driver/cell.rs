@@ -13,7 +13,7 @@ use crate::callbacks::callbacks;
 use crate::clock::{NS_PER_MS, NS_PER_US};
 use crate::driver::machine::Machine;
 use crate::driver::result::{Cell, Key, Settings, Status};
-use crate::driver::scheduler::{COSTS_IN_GUEST, EEVDF, Scheduler};
+use crate::driver::scheduler::{COSTS_IN_GUEST, Scheduler};
 use crate::driver::sections::{Moves, Sections};
 use crate::lab::costs::Costs;
 use crate::lab::figures::Found;
@@ -151,6 +151,9 @@ fn command(job: &Job, settings: &Settings, site: &Site) -> Command {
     vm.args(["--costs", COSTS_IN_GUEST, "--seed", &job.key.seed.to_string()]);
     vm.args(["--seconds", &settings.seconds.to_string()]);
     vm.args(["--set-kib", &settings.set_kib.to_string()]);
+    if let Some(mib) = settings.memory_mib {
+        vm.args(["--memory-mib", &mib.to_string()]);
+    }
     vm.args(["--load", &settings.load_pct.to_string()]);
     vm
 }
@@ -184,7 +187,7 @@ fn judge(job: &Job, ended_well: bool, sections: &Sections, err: &str) -> Cell {
         (Status::MachineFailed, err)
     } else if verdict("attach") != "ok" {
         (Status::AttachFailed, scheduler)
-    } else if job.scheduler.command != EEVDF && verdict("after") != "enabled" {
+    } else if !job.scheduler.is_the_kernels() && verdict("after") != "enabled" {
         (Status::ThrownOut, scheduler)
     } else if verdict("status") != "0" || found.is_none() {
         (Status::ScenarioFailed, sections.text("errors").unwrap_or_default())

@@ -37,10 +37,10 @@ pub struct RunArgs {
     /// Machines, NODESxLLCSxCPUS
     #[arg(long, value_name = "M,…", value_delimiter = ',', default_value = "2x2x2")]
     pub machine: Vec<String>,
-    /// Scenarios; all that compare schedulers unless given
+    /// Scenarios; all but `heavy` and `pin` unless given
     #[arg(long, value_name = "S,…", value_delimiter = ',', value_enum)]
     pub scenario: Vec<Scenario>,
-    /// Schedulers: eevdf, toll, `toll FLAGS`, or the name of an installed one
+    /// Schedulers: eevdf, eevdf+autonuma, eevdf-autonuma, toll, `toll FLAGS`, or the name of an installed one
     #[arg(long, value_name = "NAME,…", value_delimiter = ',', default_value = "eevdf,toll")]
     pub sched: Vec<String>,
     /// Seeds
@@ -52,6 +52,10 @@ pub struct RunArgs {
     /// Mean working set of a task
     #[arg(long, value_name = "KIB", default_value_t = 850)]
     pub set_kib: u64,
+    /// Mean memory of a task, whose remote time then follows where its pages are; 0: home is where
+    /// it begins, for good [default: 16 of `heavy`, else 0]
+    #[arg(long, value_name = "MIB")]
+    pub memory_mib: Option<u64>,
     /// Load of `open`, in per cent of all CPUs
     #[arg(long, value_name = "PCT", default_value_t = 70)]
     pub load: u64,

@@ -119,6 +119,7 @@ fn settings(args: &RunArgs, costs: &Path) -> Result<Settings> {
     Ok(Settings {
         seconds: args.seconds,
         set_kib: args.set_kib,
+        memory_mib: args.memory_mib,
         load_pct: args.load,
         costs: text,
         kernel: args.kernel.clone(),

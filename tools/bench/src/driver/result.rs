@@ -39,6 +39,9 @@ pub struct Settings {
     pub seconds: f64,
     /// Mean working set, KiB.
     pub set_kib: u64,
+    /// Mean memory of a task, MiB, if it was given.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub memory_mib: Option<u64>,
     /// Load of `open`, per cent.
     pub load_pct: u64,
     /// The cost table, as text.

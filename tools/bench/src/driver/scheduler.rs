@@ -3,7 +3,8 @@
 //!
 //! | name | what runs |
 //! |---|---|
-//! | `eevdf` | the kernel's own |
+//! | `eevdf` | the kernel's own, as the kernel sets it up |
+//! | `eevdf+autonuma`, `eevdf-autonuma` | the same, with or without its NUMA balancing |
 //! | `toll` | `scx_toll`, told the costs that the workload charges |
 //! | `toll --migrate never` | the same with flags |
 //! | `scx_rusty` | any installed scheduler: below the folder of `tools/lab peers`, or on the PATH |
@@ -14,8 +15,8 @@ use anyhow::{Result, bail};
 
 /// Where the guest finds the costs.
 pub const COSTS_IN_GUEST: &str = "/root/costs.toml";
-/// The kernel's own scheduler.
-pub const EEVDF: &str = "eevdf";
+/// The kernel's own scheduler, in the names of which the guest looks for the rest.
+const EEVDF: [&str; 3] = ["eevdf", "eevdf+autonuma", "eevdf-autonuma"];
 const TOLL: &str = "toll";
 
 /// A scheduler of a run.
@@ -23,7 +24,7 @@ const TOLL: &str = "toll";
 pub struct Scheduler {
     /// As named on the command line.
     pub name: String,
-    /// What the guest runs, or [`EEVDF`].
+    /// What the guest runs; the name, of the kernel's own.
     pub command: String,
     /// Its program, when that has to be brought into the guest.
     pub program: Option<PathBuf>,
@@ -39,7 +40,7 @@ impl Scheduler {
         let name = name.split_whitespace().collect::<Vec<_>>().join(" ");
         let (first, flags) = name.split_once(' ').unwrap_or((&name, ""));
         let (command, program) = match first {
-            EEVDF if flags.is_empty() => (EEVDF.to_string(), None),
+            _ if EEVDF.contains(&name.as_str()) => (name.clone(), None),
             TOLL => {
                 let price = if flags.contains("--penalty") { "" } else { " --penalty " };
                 let costs = if price.is_empty() { "" } else { COSTS_IN_GUEST };
@@ -47,11 +48,17 @@ impl Scheduler {
             }
             scx if scx.starts_with("scx_") => (format!("{scx} {flags}"), Some(find(scx, folders)?)),
             _ => bail!(
-                "scheduler {name}: expected {EEVDF}, {TOLL} with or without flags, or a program \
-                 whose name begins with scx_"
+                "scheduler {name}: expected {}, {TOLL} with or without flags, or a program whose \
+                 name begins with scx_",
+                EEVDF.join(", ")
             ),
         };
         Ok(Scheduler { command: command.trim().to_string(), name, program })
+    }
+
+    /// True of the kernel's own.
+    pub fn is_the_kernels(&self) -> bool {
+        EEVDF.contains(&self.command.as_str())
     }
 }
 
@@ -80,14 +87,14 @@ mod tests {
             "scx_toll --penalty /root/costs.toml --migrate never"
         );
         assert_eq!(command("toll --penalty default"), "scx_toll --penalty default");
-        assert_eq!(command("eevdf"), "eevdf");
+        assert_eq!(command("eevdf+autonuma"), "eevdf+autonuma");
     }
 
     #[test]
     fn what_is_not_there_is_named() {
         let error = |name| Scheduler::named(name, &[]).expect_err("a refusal").to_string();
         assert!(error("scx_nowhere").contains("no scx_nowhere; `tools/lab peers`"));
-        assert!(error("cfs").contains("scheduler cfs: expected eevdf, toll"));
+        assert!(error("cfs").contains("scheduler cfs: expected eevdf, eevdf+autonuma"));
         assert!(error("eevdf --fast").contains("expected eevdf"));
     }
 }

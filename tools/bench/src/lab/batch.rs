@@ -54,7 +54,7 @@ pub fn run(ground: Ground, setting: &Setting) -> Result<Found> {
             }
             Ok(())
         };
-        staff.hire("batch", setting.draw_set_kib(&mut sets), || Ok(()), serve)?;
+        staff.hire("batch", setting.draw_footprint(&mut sets), || Ok(()), serve)?;
     }
     let from_ns = staff.release(setting.span_ns)?;
     let (mut released_ns, mut taken_ns) = (from_ns, 0);

@@ -13,8 +13,9 @@ use crate::clock::{NS_PER_MS, now_ns};
 use crate::lab::Setting;
 use crate::lab::figures::{Figure, Found, mean};
 use crate::lab::ideal::{Job, fcfs, makespan};
+use crate::lab::resident::Footprint;
 use crate::lab::staff::{Staff, Stage, enter_child};
-use crate::lab::worker::{Ground, Worker};
+use crate::lab::worker::Ground;
 
 const CHILDREN_PER_CPU: usize = 8;
 const STREAM_SETS: u64 = 2;
@@ -31,8 +32,8 @@ pub fn run(ground: Ground, setting: &Setting) -> Result<Found> {
     let stage = Stage::new(ground, children + 1, children)?;
     let mut staff = Staff::new(&stage);
     let mut sets = setting.rng(STREAM_SETS);
-    let sets: Vec<u64> = (0..children).map(|_| setting.draw_set_kib(&mut sets)).collect();
-    staff.hire("flood", 0, || Ok(()), |_| fork_all(&stage, &sets, demand_ns))?;
+    let sets: Vec<Footprint> = (0..children).map(|_| setting.draw_footprint(&mut sets)).collect();
+    staff.hire("flood", Footprint::default(), || Ok(()), |_| fork_all(&stage, &sets, demand_ns))?;
     let from_ns = staff.release(setting.span_ns)?;
     let until_ns = staff.dismiss()?;
 
@@ -57,13 +58,15 @@ pub fn run(ground: Ground, setting: &Setting) -> Result<Found> {
 }
 
 /// Fork a child for each of `sets`, and wait for them.
-fn fork_all(stage: &Stage, sets: &[u64], demand_ns: u64) -> Result<()> {
+fn fork_all(stage: &Stage, sets: &[Footprint], demand_ns: u64) -> Result<()> {
     let mut children = Vec::new();
-    for (index, &set_kib) in sets.iter().enumerate() {
+    for (index, &footprint) in sets.iter().enumerate() {
         let life = || {
-            let Ok(_memory) = enter_child(&format!("child{index}"), set_kib) else { return 1 };
             // The first tally is the parent's.
-            Worker::new(&stage.ground, &stage.tallies[index + 1], set_kib).work(demand_ns);
+            let tally = &stage.tallies[index + 1];
+            let name = format!("child{index}");
+            let Ok(mut worker) = enter_child(stage, tally, &name, footprint) else { return 1 };
+            worker.work(demand_ns);
             stage.samples[index].0.store(now_ns(), Relaxed);
             0
         };

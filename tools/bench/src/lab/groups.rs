@@ -81,10 +81,10 @@ pub fn run(ground: Ground, setting: &Setting) -> Result<Found> {
     let mut sets = setting.rng(STREAM_SETS);
     for (group, (_, tasks)) in groups.iter().zip(plan) {
         for _ in 0..tasks {
-            let set_kib = setting.draw_set_kib(&mut sets);
+            let footprint = setting.draw_footprint(&mut sets);
             staff.hire(
                 "grp",
-                set_kib,
+                footprint,
                 || group.enter(),
                 |worker: &mut Worker| {
                     worker.work_while(u64::MAX, || stage.goes_on());

@@ -31,7 +31,7 @@ pub fn hire<'a>(
             worker.work_while(u64::MAX, || stage.goes_on());
             Ok(())
         };
-        staff.hire("hog", setting.draw_set_kib(&mut sets), || Ok(()), toil)?;
+        staff.hire("hog", setting.draw_footprint(&mut sets), || Ok(()), toil)?;
     }
     Ok(())
 }

@@ -17,12 +17,14 @@
 //! | [`groups`] | two cgroups, weights 1:2, unequal task counts | deviation from the weighted share |
 //! | [`rt`] | `open` beside a FIFO task that takes a CPU away | as `open`, with that CPU missing |
 //! | [`mixed`] | some of everything | as their own scenarios |
+//! | [`heavy`] | tasks with memory that lies on one node | useful work |
 
 pub mod batch;
 pub mod costs;
 pub mod figures;
 pub mod flood;
 pub mod groups;
+pub mod heavy;
 pub mod hog;
 pub mod ideal;
 pub mod mixed;
@@ -30,6 +32,7 @@ pub mod open;
 pub mod pairs;
 pub mod phases;
 pub mod pin;
+pub mod resident;
 pub mod rpc;
 pub mod rt;
 pub mod staff;
@@ -45,6 +48,7 @@ use crate::rng::Rng;
 use crate::topology::Topology;
 use costs::Costs;
 use figures::Found;
+use resident::Footprint;
 use worker::Ground;
 
 /// The scenarios.
@@ -73,12 +77,15 @@ pub enum Scenario {
     Rt,
     /// Some of everything
     Mixed,
+    /// Tasks with memory that lies on one node
+    Heavy,
     /// Known answers: a task pinned here, then there
     Pin,
 }
 
 impl Scenario {
-    /// All that compare schedulers, in the order of the table above.
+    /// All that compare schedulers on any machine, in the order of the table above; [`heavy`] needs
+    /// several nodes.
     pub const COMPARED: [Scenario; 10] = [
         Scenario::Open,
         Scenario::Batch,
@@ -105,6 +112,7 @@ impl Scenario {
             Scenario::Groups => "groups",
             Scenario::Rt => "rt",
             Scenario::Mixed => "mixed",
+            Scenario::Heavy => "heavy",
             Scenario::Pin => "pin",
         }
     }
@@ -119,6 +127,9 @@ pub struct Setting {
     pub span_ns: u64,
     /// Mean working set, KiB; they lie evenly between a quarter and seven quarters of it.
     pub set_kib: u64,
+    /// Mean memory of a task whose place makes it remote, MiB. 0: the task's home is where it
+    /// begins, for good; none: that, but for [`heavy`].
+    pub memory_mib: Option<u64>,
     /// Load of `open`, per cent of all CPUs.
     pub load_pct: u64,
 }
@@ -129,9 +140,12 @@ impl Setting {
         Rng::stream(self.seed, stream)
     }
 
-    /// A working set, KiB.
-    pub fn draw_set_kib(&self, rng: &mut Rng) -> u64 {
-        self.set_kib / 4 + rng.below(self.set_kib * 3 / 2 + 1)
+    /// A working set, and memory in proportion to it.
+    pub fn draw_footprint(&self, rng: &mut Rng) -> Footprint {
+        let set_kib = self.set_kib / 4 + rng.below(self.set_kib * 3 / 2 + 1);
+        let memory_kib = self.memory_mib.unwrap_or(0) * 1024 * set_kib;
+        // No working set, no memory.
+        Footprint { set_kib, memory_kib: memory_kib.checked_div(self.set_kib).unwrap_or(0) }
     }
 }
 
@@ -153,6 +167,7 @@ pub fn run(args: &LabArgs) -> Result<Found> {
         seed: args.seed,
         span_ns: duration_ns(args.seconds),
         set_kib: args.set_kib,
+        memory_mib: args.memory_mib,
         load_pct: args.load,
     };
     match args.scenario {
@@ -166,6 +181,7 @@ pub fn run(args: &LabArgs) -> Result<Found> {
         Scenario::Groups => groups::run(ground, &setting),
         Scenario::Rt => rt::run(ground, &setting),
         Scenario::Mixed => mixed::run(ground, &setting),
+        Scenario::Heavy => heavy::run(ground, &setting),
         Scenario::Pin => pin::run(ground, &setting),
     }
 }

@@ -59,7 +59,7 @@ pub fn hire<'a>(
     let mut rng = setting.rng(STREAM_SETS);
     let tasks = tasks(stage.cpus());
     for first in 0..tasks {
-        let set_kib = setting.draw_set_kib(&mut rng);
+        let footprint = setting.draw_footprint(&mut rng);
         let serve = |worker: &mut Worker| {
             for (job, sample) in jobs.iter().zip(samples).skip(first).step_by(tasks) {
                 let due = stage.t0_ns() + job.at_ns;
@@ -69,7 +69,7 @@ pub fn hire<'a>(
             }
             Ok(())
         };
-        staff.hire("open", set_kib, || Ok(()), serve)?;
+        staff.hire("open", footprint, || Ok(()), serve)?;
     }
     Ok(())
 }
@@ -114,7 +114,8 @@ mod tests {
 
     #[test]
     fn the_requests_amount_to_the_load() {
-        let setting = Setting { seed: 3, span_ns: 60 * NS_PER_S, set_kib: 1, load_pct: 70 };
+        let setting =
+            Setting { seed: 3, span_ns: 60 * NS_PER_S, set_kib: 1, memory_mib: None, load_pct: 70 };
         let jobs = draw_jobs(&setting, 70, 8);
         let demand: u64 = jobs.iter().map(|job| job.demand_ns).sum();
         let load = demand as f64 / (8 * setting.span_ns) as f64;

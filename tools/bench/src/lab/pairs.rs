@@ -103,13 +103,13 @@ pub fn hire<'a>(
         // the consumer's ends too, but it is the first to go.
         staff.hire(
             "prod",
-            setting.draw_set_kib(&mut sets),
+            setting.draw_footprint(&mut sets),
             || Ok(()),
             |worker| produce(worker, stage, index, to_consumer, from_consumer),
         )?;
         staff.hire(
             "cons",
-            setting.draw_set_kib(&mut sets),
+            setting.draw_footprint(&mut sets),
             || Ok(()),
             |worker| consume(worker, stage, from_producer, to_producer),
         )?;

@@ -37,7 +37,7 @@ pub fn run(ground: Ground, setting: &Setting) -> Result<Found> {
             let at_home = || homes[node].confine(0).context("confining a task to its node");
             staff.hire(
                 "phase",
-                setting.draw_set_kib(&mut sets),
+                setting.draw_footprint(&mut sets),
                 at_home,
                 |worker: &mut Worker| {
                     all.confine(0).context("releasing a task from its node")?;

@@ -15,6 +15,7 @@ use crate::cpus::CpuSet;
 use crate::lab::Setting;
 use crate::lab::costs::Level;
 use crate::lab::figures::{Figure, Found};
+use crate::lab::resident::Footprint;
 use crate::lab::staff::{Staff, Stage};
 use crate::lab::worker::{Ground, Worker, level};
 
@@ -55,7 +56,7 @@ pub fn run(ground: Ground, setting: &Setting) -> Result<Found> {
     let pin = |cpu| CpuSet::from_iter([cpu]).confine(0).context("pinning");
     staff.hire(
         "pin",
-        setting.set_kib,
+        Footprint { set_kib: setting.set_kib, memory_kib: 0 },
         || pin(stations[0].0),
         |worker: &mut Worker| {
             for &(cpu, _) in &stations {

@@ -113,13 +113,13 @@ pub fn run(ground: Ground, setting: &Setting) -> Result<Found> {
         let rng = setting.rng(STREAM_THINK + pair as u64);
         staff.hire(
             "client",
-            setting.draw_set_kib(&mut sets),
+            setting.draw_footprint(&mut sets),
             || Ok(()),
             |worker| client(worker, &stage, latencies(2 * pair), rng, (to_server, from_server)),
         )?;
         staff.hire(
             "server",
-            setting.draw_set_kib(&mut sets),
+            setting.draw_footprint(&mut sets),
             || Ok(()),
             |worker| server(worker, latencies(2 * pair + 1), (from_client, to_client)),
         )?;

@@ -8,6 +8,7 @@ use crate::clock::{NS_PER_MS, now_ns};
 use crate::cpus::CpuSet;
 use crate::lab::figures::Found;
 use crate::lab::ideal::Capacity;
+use crate::lab::resident::Footprint;
 use crate::lab::staff::{Staff, Stage, sleep_until};
 use crate::lab::worker::{Ground, Worker};
 use crate::lab::{Setting, open};
@@ -41,7 +42,7 @@ pub fn run(ground: Ground, setting: &Setting) -> Result<Found> {
     open::hire(&mut staff, &stage, setting, &jobs, &stage.samples)?;
     staff.hire(
         "fifo",
-        0,
+        Footprint::default(),
         || become_fifo(first),
         |worker: &mut Worker| {
             for take in 0..takes {

@@ -2,8 +2,8 @@
 //! The tasks of a scenario: processes that wait for one release and tell what they did.
 //!
 //! 1. [`Stage::new`] maps what all share: where they stand, the gate, a tally for each, samples.
-//! 2. [`Staff::hire`] forks a process. It touches as much memory as its working set has, which
-//!    makes the node where it is born its home, and waits at the gate.
+//! 2. [`Staff::hire`] forks a process. It touches as much memory as its footprint says, which
+//!    makes the node where it does so its home, and waits at the gate.
 //! 3. [`Staff::release`] opens the gate when all are there.
 //! 4. [`Staff::dismiss`] waits for all to end; [`Stage::paid`] adds up what they tell.
 //!
@@ -19,7 +19,8 @@ use crate::child::{self, Child};
 use crate::clock::{NS_PER_MS, NS_PER_S, now_ns, sleep_ns, timespec};
 use crate::gate::Gate;
 use crate::lab::figures::Paid;
-use crate::lab::worker::{Ground, Tally, Worker};
+use crate::lab::resident::{Footprint, Resident};
+use crate::lab::worker::{Ground, Home, Tally, Worker};
 use crate::run::Deadline;
 use crate::shared::{Shareable, SharedSlice};
 
@@ -30,7 +31,6 @@ const SETTLE_NS: u64 = 20 * NS_PER_MS;
 /// Tasks that are not there after this long never will be.
 const START_LIMIT_NS: u64 = 60 * NS_PER_S;
 const POLL_NS: u64 = 2 * NS_PER_MS;
-const PAGE: usize = 4096;
 
 /// One number that a task leaves for the evaluation.
 #[derive(Debug, Default)]
@@ -145,7 +145,7 @@ impl<'a> Staff<'a> {
         self.children.len()
     }
 
-    /// Start a task with a working set of `set_kib`; `prepare` runs before its memory is touched,
+    /// Start a task with memory of `footprint`; `prepare` runs before that is touched,
     /// `body` after the release.
     ///
     /// # Errors
@@ -153,7 +153,7 @@ impl<'a> Staff<'a> {
     pub fn hire(
         &mut self,
         name: &str,
-        set_kib: u64,
+        footprint: Footprint,
         prepare: impl FnOnce() -> Result<()>,
         body: impl FnOnce(&mut Worker) -> Result<()>,
     ) -> Result<()> {
@@ -162,8 +162,7 @@ impl<'a> Staff<'a> {
         let tally = stage.tallies.get(self.next()).context("a task too many for this stage")?;
         let life = || -> Result<()> {
             prepare()?;
-            let _memory = enter(&name, set_kib)?;
-            let mut worker = Worker::new(&stage.ground, tally, set_kib);
+            let mut worker = enter(stage, tally, &name, footprint)?;
             stage.control().ready.fetch_add(1, SeqCst);
             stage.gate().wait_past(0);
             worker.look();
@@ -228,34 +227,39 @@ impl<'a> Staff<'a> {
 /// As [`Staff::hire`] begins, for a process that a task forks by itself.
 ///
 /// # Errors
-/// When the kernel refuses the name.
-pub fn enter_child(name: &str, set_kib: u64) -> Result<Vec<u8>> {
-    enter(&format!("{NAME_PREFIX}{name}"), set_kib)
+/// When the kernel refuses the name, or there is no memory.
+pub fn enter_child<'a>(
+    stage: &'a Stage,
+    tally: &'a Tally,
+    name: &str,
+    footprint: Footprint,
+) -> Result<Worker<'a>> {
+    enter(stage, tally, &format!("{NAME_PREFIX}{name}"), footprint)
 }
 
 /// Name the calling process, let its timers be exact (the default slack of 50 µs would be taken
-/// for time that it waited), and give it its working set.
-fn enter(name: &str, set_kib: u64) -> Result<Vec<u8>> {
+/// for time that it waited), and give it its memory: at least its working set.
+fn enter<'a>(
+    stage: &'a Stage,
+    tally: &'a Tally,
+    name: &str,
+    footprint: Footprint,
+) -> Result<Worker<'a>> {
     let name = std::ffi::CString::new(name)?;
     // SAFETY: the name is a string that ends with 0 and outlives the call; the slack is a number.
     let failed = unsafe {
         libc::prctl(libc::PR_SET_NAME, name.as_ptr()) | libc::prctl(libc::PR_SET_TIMERSLACK, 1)
     };
-    match failed {
-        0 => touch(set_kib),
-        _ => Err(std::io::Error::last_os_error()).context("prctl"),
+    if failed != 0 {
+        return Err(std::io::Error::last_os_error()).context("prctl");
     }
-}
-
-/// Memory of `kib`, every page of it in use.
-fn touch(kib: u64) -> Result<Vec<u8>> {
-    let bytes = usize::try_from(kib).context("a working set beyond memory")? * 1024;
-    let mut memory = vec![0u8; bytes];
-    for byte in memory.iter_mut().step_by(PAGE) {
-        // SAFETY: a reference to a byte that is written.
-        unsafe { std::ptr::write_volatile(byte, 1) };
-    }
-    Ok(memory)
+    let Footprint { set_kib, memory_kib } = footprint;
+    let memory = Resident::new(set_kib.max(memory_kib))?;
+    let home = match memory_kib {
+        0 => Home::Fixed(memory),
+        _ => Home::OfMemory(memory),
+    };
+    Worker::new(&stage.ground, tally, set_kib, home)
 }
 
 /// Sleep until `at_ns` of the monotonic clock.

@@ -6,7 +6,9 @@
 //! 2. At each look the worker asks where it is. In another LLC than at the look before it owes the
 //!    fixed cost of the move, and the loading of what was warm there and is not here. It works its
 //!    debts off before it goes on.
-//! 3. Away from its home node each ns of work takes some thousandths more.
+//! 3. Away from its home each ns of work takes some thousandths more. Its home is the node where
+//!    it began, or it is wherever the pages of its memory are ([`Home`]): then the share of the
+//!    pages that are elsewhere counts, looked up again and again.
 //! 4. Its working set becomes warm while it works, and is worn by what **others** run in the same
 //!    LLC ([`Ground::busy`]): an idle cache keeps its contents.
 //!
@@ -14,12 +16,26 @@
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
-use crate::clock::thread_cpu_ns;
+use anyhow::{Context, Result};
+
+use crate::clock::{NS_PER_MS, thread_cpu_ns};
 use crate::cpus::current_cpu;
 use crate::lab::costs::{Costs, Level};
+use crate::lab::resident::Resident;
 use crate::shared::{Shareable, SharedSlice};
 use crate::spin::until_next_look;
 use crate::topology::{Place, Topology};
+
+/// Run time after which a worker uses all of its memory, and looks where it is.
+const LOOK_AT_MEMORY_NS: u64 = 20 * NS_PER_MS;
+
+/// Where a worker is not slowed down.
+pub enum Home {
+    /// Where it began, whatever becomes of this memory.
+    Fixed(Resident),
+    /// Where this memory is.
+    OfMemory(Resident),
+}
 
 /// What all workers of a run stand on.
 pub struct Ground {
@@ -108,7 +124,11 @@ pub struct Worker<'a> {
     tally: &'a Tally,
     set_kib: f64,
     place: Place,
-    home: Place,
+    /// Where it began.
+    began: Place,
+    home: Home,
+    /// Run time since it last looked at its memory.
+    unlooked_ns: u64,
     warm: Vec<Warm>,
     /// CPU clock at the last look.
     looked_at: u64,
@@ -121,21 +141,34 @@ pub struct Worker<'a> {
 }
 
 impl<'a> Worker<'a> {
-    /// The calling task as a worker with a working set of `set_kib`, at home where it is now.
-    pub fn new(ground: &'a Ground, tally: &'a Tally, set_kib: u64) -> Worker<'a> {
+    /// The calling task as a worker with a working set of `set_kib`.
+    ///
+    /// # Errors
+    /// When the kernel does not tell where its memory is.
+    pub fn new(
+        ground: &'a Ground,
+        tally: &'a Tally,
+        set_kib: u64,
+        mut home: Home,
+    ) -> Result<Worker<'a>> {
         let here = ground.here();
-        Worker {
+        if let Home::OfMemory(memory) = &mut home {
+            memory.look(&ground.topology).context("where memory is cannot be told")?;
+        }
+        Ok(Worker {
             ground,
             tally,
             set_kib: set_kib as f64,
             place: here,
-            home: here,
+            began: here,
+            home,
+            unlooked_ns: 0,
             warm: vec![Warm::default(); ground.topology.llcs().len()],
             looked_at: thread_cpu_ns(),
             debt_ns: 0,
             ahead_ns: 0,
             rest: 0,
-        }
+        })
     }
 
     /// Work off `demand_ns` of CPU time at home, and what is owed. What one demand took too much
@@ -188,15 +221,33 @@ impl<'a> Worker<'a> {
         let work = self.at_home_speed(used - paid);
         add(&self.tally.work_ns, work);
         self.grow_warm(used, used - paid);
+        self.look_at_memory(used);
         work
+    }
+
+    /// After `used` more. What that takes is neither work nor paid for: it is gone.
+    fn look_at_memory(&mut self, used: u64) {
+        let Home::OfMemory(memory) = &mut self.home else { return };
+        self.unlooked_ns += used;
+        if self.unlooked_ns < LOOK_AT_MEMORY_NS {
+            return;
+        }
+        self.unlooked_ns = 0;
+        // It did tell at first; should it not do so now, what it told last goes on to hold.
+        let _ = memory.look(&self.ground.topology);
+        self.looked_at = thread_cpu_ns();
     }
 
     /// The work that `ns` of CPU time amount to here.
     fn at_home_speed(&mut self, ns: u64) -> u64 {
-        if self.place.node == self.home.node {
+        let away_pm = match &self.home {
+            Home::Fixed(_) => 1000 * u64::from(self.place.node != self.began.node),
+            Home::OfMemory(memory) => memory.away_pm(self.place.node),
+        };
+        if away_pm == 0 {
             return ns;
         }
-        let slow_pm = 1000 + self.ground.costs.remote_pm;
+        let slow_pm = 1000 + self.ground.costs.remote_pm * away_pm / 1000;
         let thousandths = ns * 1000 + self.rest;
         let work = thousandths / slow_pm;
         self.rest = thousandths % slow_pm;
@@ -279,10 +330,15 @@ mod tests {
         ground.topology.place(cpu).expect("a place")
     }
 
+    fn begin<'a>(ground: &'a Ground, tally: &'a Tally, kib: u64) -> Worker<'a> {
+        let home = Home::Fixed(Resident::new(0).expect("memory"));
+        Worker::new(ground, tally, kib, home).expect("a worker")
+    }
+
     /// A worker on CPU 0 with `kib` warm there.
     fn warm<'a>(ground: &'a Ground, tally: &'a Tally, kib: u64) -> Worker<'a> {
-        let mut worker = Worker::new(ground, tally, kib);
-        (worker.place, worker.home) = (at(ground, 0), at(ground, 0));
+        let mut worker = begin(ground, tally, kib);
+        (worker.place, worker.began) = (at(ground, 0), at(ground, 0));
         worker.grow_warm(0, kib);
         worker
     }
@@ -331,11 +387,23 @@ mod tests {
     }
 
     #[test]
+    fn only_the_share_of_the_memory_that_is_elsewhere_slows_work_down() {
+        let (ground, tally) = (ground(2), Tally::default());
+        let mut worker = warm(&ground, &tally, 0);
+        worker.home = Home::OfMemory(Resident::found(vec![12, 4]));
+        // A quarter of the pages is elsewhere: a quarter of the quarter, 62 thousandths.
+        assert_eq!(worker.at_home_speed(1_062_000), 1_000_000);
+        worker.place = at(&ground, 1);
+        assert_eq!(worker.at_home_speed(1_187_000), 1_000_000);
+        assert_eq!(tally.remote_ns.load(Relaxed), 62_000 + 187_000);
+    }
+
+    #[test]
     fn a_demand_is_worked_off_and_overshoot_carries_over() {
         let mut ground = ground(1);
         ground.costs = Costs::FREE;
         let tally = Tally::default();
-        let mut worker = Worker::new(&ground, &tally, 0);
+        let mut worker = begin(&ground, &tally, 0);
         for _ in 0..200 {
             worker.work(20 * NS_PER_US);
         }

@@ -10,13 +10,16 @@
 //!
 //! Every word is a hash of its address and the number of the pass.
 
+use std::ffi::OsString;
 use std::fs;
 use std::io;
+use std::os::unix::process::CommandExt;
+use std::process::Command;
 
 use anyhow::{Context, Result};
 
-use crate::child;
-use crate::cli::{Kept, MemoryArgs};
+use crate::child::{self, Child};
+use crate::cli::{Kept, MemoryArgs, Midway};
 use crate::clock::{NS_PER_MS, duration_ns, now_ns, sleep_ns};
 use crate::cpus::CpuSet;
 use crate::report::Report;
@@ -136,16 +139,113 @@ fn place(args: &MemoryArgs, both: &CpuSet, ns: u64) -> CpuSet {
     }
 }
 
+/// The owner of a block and how far it is.
+struct Owner<'a> {
+    args: &'a MemoryArgs,
+    block: Block,
+    /// When the memory had first been written.
+    began: u64,
+    /// Passes that were begun.
+    pass: u64,
+    /// The page that comes next.
+    nr: usize,
+    wrong: u64,
+    at: Option<CpuSet>,
+}
+
+impl<'a> Owner<'a> {
+    fn new(args: &'a MemoryArgs) -> Result<Owner<'a>> {
+        args.from.confine(0).context("cannot go to the first CPUs")?;
+        let bytes = usize::try_from(args.mib << 20).context("too much memory")?;
+        let mut block = Block::new(bytes, args.kept).context("no memory")?;
+        for nr in 0..block.pages() {
+            block.renew(nr, 0, false);
+        }
+        Ok(Owner { args, block, began: now_ns(), pass: 0, nr: 0, wrong: 0, at: None })
+    }
+
+    /// Go where the process is to be, and write and check until `deadline`.
+    fn toil(&mut self, deadline: &Deadline) -> Result<()> {
+        let mut both = *self.args.from;
+        self.args.to.iter().for_each(|cpu| both.insert(cpu));
+        while !deadline.over() {
+            let began_at = now_ns();
+            let goes = place(self.args, &both, began_at - self.began);
+            if self.at != Some(goes) {
+                goes.confine(0).context("cannot change CPUs")?;
+                self.at = Some(goes);
+            }
+            for _ in 0..LOOK {
+                self.page();
+            }
+            if self.args.busy < 100 {
+                let busy = now_ns() - began_at;
+                sleep_ns(busy * (100 - self.args.busy) / self.args.busy);
+            }
+        }
+        Ok(())
+    }
+
+    fn page(&mut self) {
+        let nr = self.nr;
+        if nr == 0 {
+            self.pass += 1;
+        }
+        // What a child shares is only read: writing would give it pages of its own.
+        self.wrong += match self.args.kept {
+            Kept::Forked => {
+                u64::from(self.block.words[nr * PAGE_WORDS] != hash(nr * PAGE_WORDS, 0))
+            }
+            _ => self.block.renew(nr, self.pass, true),
+        };
+        self.nr = (nr + 1) % self.block.pages();
+    }
+
+    /// Check what was never written.
+    fn check_zeroes(&mut self) {
+        let zero = |(i, word): (usize, &u64)| !i.is_multiple_of(STEP) && *word != 0;
+        self.wrong += self.block.words.iter().enumerate().filter(|&word| zero(word)).count() as u64;
+    }
+
+    fn fault(&self) -> Option<String> {
+        (self.wrong > 0)
+            .then(|| format!("{} words are not what was written there last", self.wrong))
+    }
+
+    /// A child that goes on as this process does; of a shared mapping it writes nothing.
+    fn fork(&mut self, deadline: &Deadline) -> io::Result<Child> {
+        let go_on = || {
+            let toiled = match self.args.kept {
+                Kept::Shared => Ok(_ = deadline.sleep_until(deadline.at_ns())),
+                _ => self.toil(deadline),
+            };
+            self.check_zeroes();
+            i32::from(toiled.is_err() || self.wrong > 0)
+        };
+        // SAFETY: this process has one thread, and it lives until the end.
+        unsafe { child::fork(go_on) }
+    }
+}
+
+/// The program anew, in the place of this process and without `--midway`. Returns only if the
+/// kernel refuses.
+fn execute_anew() -> io::Error {
+    let mut args: Vec<OsString> = Vec::new();
+    let mut words = std::env::args_os().skip(1);
+    while let Some(word) = words.next() {
+        match word.to_str() {
+            Some("--midway") => _ = words.next(),
+            Some(word) if word.starts_with("--midway=") => {}
+            _ => args.push(word),
+        }
+    }
+    Command::new("/proc/self/exe").args(args).exec()
+}
+
 /// Write the memory, go, and go on writing and checking.
 pub fn run(args: &MemoryArgs) -> Result<Outcome> {
-    args.from.confine(0).context("cannot go to the first CPUs")?;
-    let bytes = usize::try_from(args.mib << 20).context("too much memory")?;
-    let mut block = Block::new(bytes, args.kept).context("no memory")?;
-    let pages = block.pages();
-    for nr in 0..pages {
-        block.renew(nr, 0, false);
-    }
-    let child = match args.kept {
+    let mut owner = Owner::new(args)?;
+    let sleeper = match args.kept {
         // SAFETY: this process has one thread, and it lives until the end.
         Kept::Forked => Some(unsafe {
             child::fork(|| {
@@ -156,41 +256,31 @@ pub fn run(args: &MemoryArgs) -> Result<Outcome> {
         }?),
         _ => None,
     };
-    let mut both = *args.from;
-    args.to.iter().for_each(|cpu| both.insert(cpu));
-    let began = now_ns();
-    let deadline = Deadline::after(duration_ns(args.seconds));
-    let (mut pass, mut wrong, mut nr) = (0u64, 0u64, 0);
-    let mut at = None;
-    while !deadline.over() {
-        let began_at = now_ns();
-        let goes = place(args, &both, began_at - began);
-        if at != Some(goes) {
-            goes.confine(0).context("cannot change CPUs")?;
-            at = Some(goes);
-        }
-        for _ in 0..LOOK {
-            if nr == 0 {
-                pass += 1;
-            }
-            // What a child shares is only read: writing would give it pages of its own.
-            wrong += match child {
-                Some(_) => u64::from(block.words[nr * PAGE_WORDS] != hash(nr * PAGE_WORDS, 0)),
-                None => block.renew(nr, pass, true),
-            };
-            nr = (nr + 1) % pages;
-        }
-        if args.busy < 100 {
-            let busy = now_ns() - began_at;
-            sleep_ns(busy * (100 - args.busy) / args.busy);
+    let span = duration_ns(args.seconds);
+    let deadline = Deadline::after(span);
+    let mut heir = None;
+    if let Some(midway) = args.midway {
+        owner.toil(&Deadline::after(span / 2))?;
+        match midway {
+            Midway::Fork => heir = Some(owner.fork(&deadline).context("cannot fork")?),
+            Midway::Exec if owner.wrong == 0 => return Err(execute_anew()).context("cannot exec"),
+            // It is told at the end.
+            Midway::Exec => {}
         }
     }
-    let zero = |(i, word): (usize, &u64)| !i.is_multiple_of(STEP) && *word != 0;
-    wrong += block.words.iter().enumerate().filter(|&word| zero(word)).count() as u64;
-    let [node0, node1] = block.pages_by_node()?;
+    owner.toil(&deadline)?;
+    owner.check_zeroes();
+    let [node0, node1] = owner.block.pages_by_node()?;
     let mut report = Report::new();
-    report.add("passes", pass).add("wrong", wrong).add("node0", node0).add("node1", node1);
-    let fault = (wrong > 0).then(|| format!("{wrong} words are not what was written there last"));
-    drop(child);
+    report.add("passes", owner.pass).add("wrong", owner.wrong);
+    report.add("node0", node0).add("node1", node1);
+    let mut fault = owner.fault();
+    if let Some(heir) = heir {
+        let status = heir.wait().context("the child that was forked midway")?;
+        report.add("heir", status);
+        let failed = || format!("the child that was forked midway ended with status {status}");
+        fault = fault.or_else(|| (status != 0).then(failed));
+    }
+    drop(sleeper);
     Ok(Outcome { report, fault })
 }

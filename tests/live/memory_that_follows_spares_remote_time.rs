@@ -1,0 +1,37 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//! In the lab, where remote time follows the pages: a program loads its memory on one node and
+//! works on two. With memory that follows, its tasks stop paying; without, they pay to the end.
+
+use crate::vm::skipped;
+use serde_json::Value;
+use std::path::Path;
+use std::process::Command;
+
+fn figure(cell: &Value, name: &str) -> f64 {
+    let figures = cell["found"]["figures"].as_array().unwrap_or_else(|| panic!("failed: {cell}"));
+    let figure = figures.iter().find(|figure| figure["name"] == name).expect("the figure");
+    figure["value"].as_f64().expect("a number")
+}
+
+#[test]
+fn of_tasks_that_have_settled_on_the_node_where_nothing_of_it_lies() {
+    if skipped() {
+        return;
+    }
+    let dir = tempfile::tempdir().expect("a folder");
+    let ran = Command::new(Path::new(env!("CARGO_MANIFEST_DIR")).join("tools/lab"))
+        .args(["run", "--json", "--machine", "2x1x1", "--scenario", "heavy", "--seconds", "6"])
+        .args(["--sched", "toll,toll --memory-follow on", "--memory-mib", "8"])
+        .arg("--out")
+        .arg(dir.path().join("result.json"))
+        .output()
+        .expect("tools/lab can be started");
+    assert!(ran.status.success(), "{}", String::from_utf8_lossy(&ran.stderr));
+    let run: Value = serde_json::from_slice(&ran.stdout).expect("a result");
+    let (off, on) = (&run["cells"][0], &run["cells"][1]);
+    // One of two tasks works a fifth of its time for nothing: a tenth of the machine.
+    let remote = figure(off, "remote_time");
+    assert!((9.0..10.5).contains(&remote), "{remote} % of remote time: {off}");
+    assert!(figure(on, "remote_time") < 0.6 * remote, "{on}");
+    assert!(figure(on, "useful_work") > figure(off, "useful_work") + 3.0, "{on}\n{off}");
+}
