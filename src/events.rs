@@ -153,6 +153,12 @@ pub struct Question {
     /// It was refused, and made all the same, because the task's cgroup is owed a lot.
     #[serde(default)]
     pub owed: bool,
+    /// It was refused, and made all the same, because the task is better off at its memory.
+    #[serde(default)]
+    pub sent_home: bool,
+    /// The task goes to its partner: `wait_from_ns` is what hand-overs from there have cost.
+    #[serde(default)]
+    pub beside: bool,
 }
 
 /// One decision, as it was counted.
@@ -353,6 +359,8 @@ fn question(raw: &types::toll_decision) -> Question {
         hold_ns: raw.hyst.hold_ns,
         reasked: raw.flags & types::toll_decision_flags::TOLL_REASKED.0 != 0,
         owed: raw.flags & types::toll_decision_flags::TOLL_OWED.0 != 0,
+        sent_home: raw.flags & types::toll_decision_flags::TOLL_SENT_HOME.0 != 0,
+        beside: raw.flags & types::toll_decision_flags::TOLL_BESIDE.0 != 0,
     }
 }
 

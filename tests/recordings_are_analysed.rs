@@ -54,6 +54,8 @@ fn decision(at_ms: u64, kind: Kind, pid: u32, gain_ns: i64, penalty_ns: i64) -> 
         hold_ns: 0,
         reasked: false,
         owed: false,
+        sent_home: false,
+        beside: false,
     };
     Frame::Decision(Box::new(Decision {
         seq: at_ms,

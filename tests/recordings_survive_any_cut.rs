@@ -60,6 +60,8 @@ fn question() -> impl Strategy<Value = Question> {
                 hold_ns: 3,
                 reasked,
                 owed,
+                sent_home: owed,
+                beside: owed,
             }
         })
 }

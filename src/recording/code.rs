@@ -272,6 +272,8 @@ coded!(Question {
     hold_ns,
     reasked,
     owed,
+    sent_home,
+    beside,
 });
 coded!(Decision {
     seq,

@@ -30,7 +30,7 @@ use crate::events::filter::Filter;
 use serde::{Deserialize, Serialize};
 
 /// The version of the format that is written, and the only one that is read.
-pub const VERSION: u8 = 1;
+pub const VERSION: u8 = 2;
 /// What a file begins with, before its version.
 const MAGIC: &[u8] = b"tollrec";
 

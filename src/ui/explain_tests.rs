@@ -29,6 +29,8 @@ fn question() -> Question {
         hold_ns: 0,
         reasked: false,
         owed: false,
+        sent_home: false,
+        beside: false,
     }
 }
 

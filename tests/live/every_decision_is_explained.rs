@@ -64,7 +64,9 @@ fn answer(decision: &Decision, q: &Question) -> Result<Verdict, String> {
         seen_ns: q.gate_seen_ns,
     };
     let one_turn = reference::gain(q.wait_from_ns, q.wait_to_ns, 1);
-    let held = decision.migrate == Migrate::Always || gate.pass(one_turn, q.asked_ns, &thresholds);
+    let held = q.beside
+        || decision.migrate == Migrate::Always
+        || gate.pass(one_turn, q.asked_ns, &thresholds);
     Ok(match reference::worth(decision.migrate, gain, penalty, decision.fixed_ns) {
         false => Verdict::NotWorth,
         true if held || penalty < 0 => Verdict::Applied,
@@ -77,7 +79,9 @@ fn recompute(decision: &Decision) -> Result<(), String> {
     use Verdict::*;
     let agrees = match (&decision.question, decision.verdict) {
         (Some(q), Raced) => (answer(decision, q)? == Applied) != q.reasked,
-        (Some(q), AppliedAged) => q.owed && (q.reasked || answer(decision, q)? != Applied),
+        (Some(q), AppliedAged) => {
+            (q.owed || q.sent_home) && (q.reasked || answer(decision, q)? != Applied)
+        }
         (Some(q), verdict) => answer(decision, q)? == verdict,
         (None, AppliedAged) => {
             decision.waited_ns > decision.age_ns && decision.migrate != Migrate::Never
