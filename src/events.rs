@@ -167,6 +167,9 @@ pub struct Question {
     /// Node of the task's memory; none if it is not known.
     #[serde(default)]
     pub home_node: Option<u32>,
+    /// The task goes to its partner: `wait_from_ns` is what hand-overs from there have cost.
+    #[serde(default)]
+    pub beside: bool,
 }
 
 impl From<Ruling> for Verdict {
@@ -388,6 +391,7 @@ fn question(raw: &types::toll_decision) -> Question {
         against_class: has(flags::TOLL_AGAINST_CLASS),
         slower_pm: raw.slower_pm,
         home_node: known.then_some(raw.home_node),
+        beside: has(flags::TOLL_BESIDE),
     }
 }
 

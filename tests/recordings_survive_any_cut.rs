@@ -64,6 +64,7 @@ fn question() -> impl Strategy<Value = Question> {
                 against_class: !owed,
                 slower_pm: price,
                 home_node: owed.then_some(turns),
+                beside: owed && !reasked,
             }
         })
 }

@@ -252,7 +252,7 @@ static __always_inline void charge(struct task_struct *p, struct toll_task *t, u
 	fair_charge(p, t, llc, work_in(t->llc, used), pol);
 	demand_charge(t, t->llc, used, now);
 	group_charge(t, used);
-	home_add(t->home_llc, used, now);
+	home_add(t, t->home_llc, used, now);
 	stay_charge(p, t, t->llc, used, now);
 	busy = __sync_fetch_and_add(&llc->busy_ns, used) + used;
 	if (t->cap_at <= used) {

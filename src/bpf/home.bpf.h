@@ -13,6 +13,9 @@
  *   3. a home is filled up to a whole number of tasks per CPU before the next
  *      one is begun, so that relatives and partners stay together
  *
+ * A task keeps what it adds in windows that turn with those of its LLC, so that
+ * one that moves its home for good takes along what it wants.
+ *
  * Races: a window that turns over while it is added to may lose that addition;
  * worst outcome: one newborn too many.
  */
@@ -56,28 +59,104 @@ static __always_inline void home_add_to(struct toll_home *h, u64 ns, u64 now)
 	__sync_fetch_and_add(&h->now_ns, ns);
 }
 
-/* Tasks of the home that is LLC @llc wanted @ns more. */
-static __always_inline void home_add(u32 llc, u64 ns, u64 now)
+/* The windows of @w are those of home @h from now on: what is older than they reach is forgotten. */
+static __always_inline void want_turn(struct toll_want *w, const struct toll_home *h)
 {
+	u64 since = READ_ONCE(h->since_at);
+
+	if (w->since_at == since)
+		return;
+	w->before_ns = since - w->since_at < 2 * TOLL_HOME_SPAN_NS ? w->now_ns : 0;
+	w->now_ns = 0;
+	w->since_at = since;
+}
+
+/* @t, whose home is LLC @llc, wanted @ns more. */
+static __always_inline void home_add(struct toll_task *t, u32 llc, u64 ns, u64 now)
+{
+	struct toll_home *h;
+
 	if (llc == TOLL_NO_LLC)
 		return;
-	home_add_to(home_of_llc(llc), ns, now);
+	h = home_of_llc(llc);
+	if (!h)
+		return;
+	home_add_to(h, ns, now);
 	home_add_to(home_of_node(llc_node(llc)), ns, now);
+	want_turn(&t->want, h);
+	t->want.now_ns += ns;
+}
+
+/* What two windows amount to, the present one having begun at @since_at. */
+static __always_inline u64 home_sum(u64 now_ns, u64 before_ns, u64 since_at, u64 now)
+{
+	u64 age = toll_min(now - since_at, TOLL_HOME_SPAN_NS);
+
+	return now_ns + before_ns * ((TOLL_HOME_SPAN_NS - age) >> 10) / (TOLL_HOME_SPAN_NS >> 10);
+}
+
+/* What those who live in @h want. */
+static __always_inline u64 home_want(struct toll_home *h, u64 now)
+{
+	home_turn(h, now);
+	return home_sum(READ_ONCE(h->now_ns), READ_ONCE(h->before_ns), READ_ONCE(h->since_at), now);
+}
+
+/* What those who live in LLC @llc want, but for @t. */
+static __always_inline u64 home_others(u32 llc, const struct toll_task *t, u64 now)
+{
+	struct toll_home *h = home_of_llc(llc);
+	struct toll_want own;
+	u64 all, mine;
+
+	if (!h)
+		return 0;
+	all = home_want(h, now);
+	if (t->home_llc != llc)
+		return all;
+	own = t->want;
+	want_turn(&own, h);
+	mine = home_sum(own.now_ns, own.before_ns, own.since_at, now);
+	return all > mine ? all - mine : 0;
 }
 
 /* Whole tasks per CPU that live there. */
 static __always_inline u64 home_level(struct toll_home *h, u64 now)
 {
-	u64 age, want;
-
 	if (!h || !h->nr_cpus)
 		return ~0ULL;
-	home_turn(h, now);
-	age = toll_min(now - READ_ONCE(h->since_at), TOLL_HOME_SPAN_NS);
-	want = READ_ONCE(h->now_ns) +
-	       READ_ONCE(h->before_ns) * ((TOLL_HOME_SPAN_NS - age) >> 10) /
-		       (TOLL_HOME_SPAN_NS >> 10);
-	return want / (h->nr_cpus * TOLL_HOME_SPAN_NS);
+	return home_want(h, now) / (h->nr_cpus * TOLL_HOME_SPAN_NS);
+}
+
+/* @from loses what @w is of it. */
+static __always_inline void home_take(struct toll_home *from, const struct toll_want *w)
+{
+	if (!from)
+		return;
+	__sync_fetch_and_sub(&from->now_ns, toll_min(w->now_ns, READ_ONCE(from->now_ns)));
+	__sync_fetch_and_sub(&from->before_ns, toll_min(w->before_ns, READ_ONCE(from->before_ns)));
+}
+
+/* The home of @t is LLC @to from now on, and it takes along what it wants. Its memory stays. */
+static __always_inline void home_move(struct toll_task *t, u32 to, u64 now)
+{
+	struct toll_home *old = home_of_llc(t->home_llc);
+	struct toll_want *w = &t->want;
+	u64 all;
+
+	if (t->home_llc == to)
+		return;
+	if (old && t->home_llc != TOLL_NO_LLC) {
+		home_turn(old, now);
+		want_turn(w, old);
+		home_take(old, w);
+		home_take(home_of_node(llc_node(t->home_llc)), w);
+	}
+	all = home_sum(w->now_ns, w->before_ns, w->since_at, now);
+	w->now_ns = 0;
+	w->before_ns = 0;
+	t->home_llc = to;
+	home_add(t, to, all, now);
 }
 
 /*

@@ -283,6 +283,22 @@ struct toll_rehome {
 	u32 pad;
 };
 
+/* What a task wanted lately, in the windows of the LLC where it lives; see home.bpf.h. */
+struct toll_want {
+	u64 now_ns;	/* T  in the present span */
+	u64 before_ns;	/* T  in the span before */
+	u64 since_at;	/* T  when that LLC's present span began */
+};
+
+/* Who wakes a task; see partner.bpf.h. */
+struct toll_partner {
+	u32 pid;	/* T  the thread that has most votes */
+	u32 votes;	/* T  its wakeups less those by others; bounded */
+	u64 rent_ns;	/* T  what its wakeups from another LLC have cost */
+	u32 beside;	/* T  1: at its last wakeup both were in one LLC */
+	u32 pad;
+};
+
 /*
  * What a move between LLCs was decided on, kept until the task runs, to find
  * out whether it paid: the same inequality, with the wait that followed in the
@@ -324,7 +340,7 @@ struct toll_task {
 	u32 queued_shared;	/* T  1 if it is also counted in nr_queued */
 	u32 llc;		/* T  LLC whose virtual clock its vtime refers to */
 	u32 home_node;		/* T  node that is taken to hold its memory */
-	u32 home_llc;		/* T  LLC where it first ran; TOLL_MAX_LLCS: not yet */
+	u32 home_llc;		/* T  LLC where it first ran, or has moved to its partner; TOLL_MAX_LLCS: not yet */
 	u32 kind;		/* T  enum toll_kind of the decision that moved it last */
 	u32 ran_llc;		/* T  LLC where it last was; TOLL_MAX_LLCS: nowhere yet */
 	s32 ran_cpu;		/* T  CPU where it last was; -1: nowhere yet */
@@ -333,6 +349,8 @@ struct toll_task {
 	struct toll_move move;	/* T  the move between LLCs that it has not run after yet */
 	struct toll_stay stay;
 	struct toll_touched touched;
+	struct toll_want want;
+	struct toll_partner partner;
 	u32 sent_home;		/* L  1: user space sends it to its memory's node */
 	u32 pad_sent;
 };
@@ -381,6 +399,7 @@ enum toll_decision_flags {
 	TOLL_SENT_HOME = 8,	/* it was refused, and made all the same: to its memory, which stays */
 	TOLL_AGAINST_CLASS = 16,/* it leads from the class of cores where the task belongs */
 	TOLL_FOR_CLASS = 32,	/* it leads there, whatever it costs: no question is put */
+	TOLL_BESIDE = 64,	/* to its partner: wait_from_ns is what hand-overs from there have cost */
 };
 
 /*
@@ -393,7 +412,8 @@ enum toll_decision_flags {
  *              + TOLL_AGAINST_CLASS_NS + toll_remote(span_ns, slower_pm, 0)
  *   penalty  = toll_penalty(hop_ns, refill, remote, price_q10)
  *   held     = toll_gate_pass() of gate, hyst and the gain of one turn, at asked_ns
- *   verdict  by toll_worth() and held; see worth_moving() and, for RACED, TOLL_REASKED
+ *   verdict  by toll_worth() and held; see worth_moving() and, for RACED, TOLL_REASKED;
+ *            with TOLL_BESIDE by toll_worth() alone
  *   aged     = waited_ns > age_ns, unless TOLL_MIGRATE_NEVER; or TOLL_OWED or TOLL_SENT_HOME
  */
 struct toll_decision {

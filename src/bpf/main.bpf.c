@@ -43,6 +43,8 @@
  * 17. A task that has settled on another node than its memory's is told to user
  *     space, which brings the memory or sends the task home
  *                                follow.bpf.h: stay_charge; push.bpf.h: push_homeward
+ * 18. Two tasks that wake each other from different LLCs come together once the
+ *     hand-overs have cost more than the move     partner.bpf.h: place_beside
  *
  * What it is bad at: it takes the average burst for the next one, so a task
  * that changes its habits is misjudged for a few bursts; it knows the home of a
@@ -74,6 +76,7 @@
 #include "record.bpf.h"
 #include "move.bpf.h"
 #include "latency.bpf.h"
+#include "partner.bpf.h"
 #include "place.bpf.h"
 #include "push.bpf.h"
 #include "pull.bpf.h"
@@ -102,10 +105,12 @@ s32 BPF_STRUCT_OPS(toll_select_cpu, struct task_struct *p, s32 prev_cpu, u64 wak
 	if (group_throttled(p, t) || is_sent_home(t))
 		return prev_cpu;
 	if (wake_flags & SCX_WAKE_FORK) {
-		cpu = place_process(p, from);
+		cpu = place_process(p, t, from);
 	} else {
-		cpu = handoff_cpu(p, me, from, wake_flags);
-		handed = cpu >= 0;
+		cpu = toll_nr_llcs > 1 ? place_beside(p, t, from, wake_flags, pol) : -EBUSY;
+		if (cpu < 0)
+			cpu = handoff_cpu(p, me, from, wake_flags);
+		handed = cpu == bpf_get_smp_processor_id();
 		if (cpu < 0)
 			cpu = place_class(p, t, TOLL_KIND_PLACE, from, pol);
 		if (cpu < 0)
@@ -246,7 +251,7 @@ void BPF_STRUCT_OPS(toll_running, struct task_struct *p)
 	learn_end(t, cpu, llc_id);
 	land(t, on, cpu);
 	if (t->home_node == TOLL_NO_NODE)
-		settle(p, t, llc_id);
+		settle(p, t, llc_id, now);
 	t->started_at = now;
 	t->on_cpu = 1;
 	judge_move(p, t, on, cpu, now);

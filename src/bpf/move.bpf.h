@@ -132,6 +132,26 @@ __noinline u32 worth_moving(struct ask *a, struct toll_task *t, u32 to, u64 wait
 	return held || a->penalty_ns < 0 ? TOLL_APPLIED : TOLL_HYSTERESIS;
 }
 
+/*
+ * The same for a task whose partner is in LLC @to: the gain is what hand-overs
+ * from there have cost (a->wait_from_ns). No gate: that it has lasted is what
+ * the sum says, and the imbalances that the gates remember are others.
+ */
+__noinline u32 ask_beside(struct ask *a, struct toll_task *t, u32 to, u32 level,
+			  const struct toll_policy *pol)
+{
+	if (!a || !t || !pol)
+		return TOLL_NOT_WORTH;
+	a->to = to;
+	a->flags |= TOLL_PRICED | TOLL_BESIDE;
+	a->wait_to_ns = 0;
+	a->gain_ns = toll_gain(a->wait_from_ns, 0, a->turns);
+	a->penalty_ns = penalty_of(a, t, to, level, pol);
+	check_policy(pol, a->version);
+	return toll_worth(pol->migrate, a->gain_ns, a->penalty_ns, pol->fixed_ns) ? TOLL_APPLIED :
+										    TOLL_NOT_WORTH;
+}
+
 /* Return true if the task has waited so long that it is moved whatever it costs. */
 static __always_inline bool waited_too_long(struct toll_task *t, u64 now,
 					    const struct toll_policy *pol)

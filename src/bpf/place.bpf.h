@@ -2,6 +2,8 @@
 /*
  * place.bpf.h - where a waking task goes (select_cpu).
  *
+ *   0. a task that its partner wakes from another LLC, once that has cost more than the
+ *      move: beside it (partner.bpf.h)
  *   1. a newborn process: an idle CPU where least lives (home.bpf.h)
  *      anybody else: an idle CPU of the class of cores where it belongs (class.bpf.h),
  *      or of the node of its memory, if it ran elsewhere
@@ -76,19 +78,20 @@ __noinline s32 place_newborn(struct task_struct *p __arg_trusted, s32 prev_cpu, 
  * A new process lives where least lives, if a CPU idles there; threads stay near the memory that
  * they share. Returns the claimed CPU, or a negative number.
  */
-__noinline s32 place_process(struct task_struct *p __arg_trusted, u32 from)
+__noinline s32 place_process(struct task_struct *p __arg_trusted, struct toll_task *t, u32 from)
 {
 	struct toll_cpu *me = this_cpu();
 	u64 now = scx_bpf_now();
 	s32 cpu;
 	u32 to;
 
-	if (!me || p->pid != p->tgid || toll_nr_llcs < 2 || !p->mm)
+	if (!me || !t || p->pid != p->tgid || toll_nr_llcs < 2 || !p->mm)
 		return -EBUSY;
 	to = home_choose(p, from, now);
 	if (to == TOLL_NO_LLC)
 		return -EBUSY;
-	home_add(to, TOLL_HOME_SPAN_NS, now);
+	t->home_llc = to;
+	home_add(t, to, TOLL_HOME_SPAN_NS, now);
 	cpu = claim_idle(p, to);
 	if (cpu >= 0 && to != from) {
 		me->nr_births++;
@@ -153,14 +156,18 @@ __noinline s32 place_outward(struct task_struct *p __arg_trusted, struct toll_ta
 
 /*
  * An idle CPU of the task's home node, when it ran elsewhere: its memory is there, so the way
- * costs less than nothing. It does not wait yet, so nothing else is gained.
+ * costs less than nothing. It does not wait yet, so nothing else is gained. Whoever is where
+ * its partner is has come for it, and stays.
  */
-static __always_inline s32 place_homeward(struct task_struct *p, struct toll_task *t, u32 from,
-					  const struct toll_policy *pol)
+__noinline s32 place_homeward(struct task_struct *p __arg_trusted, struct toll_task *t, u32 from,
+			      const struct toll_policy *pol)
 {
 	struct ask a;
 
-	if (t->home_node == llc_node(from) || t->home_node == TOLL_NO_NODE || toll_nr_llcs < 2)
+	if (!t || !pol)
+		return -EBUSY;
+	if (t->home_node == llc_node(from) || t->home_node == TOLL_NO_NODE || toll_nr_llcs < 2 ||
+	    t->partner.beside)
 		return -EBUSY;
 	if (ask_init(&a, t, from, 0, pol))
 		return -EBUSY;
@@ -265,14 +272,14 @@ static __always_inline bool had_better_leave(struct task_struct *p, struct toll_
 }
 
 /* Steps 4 and 5: leave the LLC for an idle CPU further out. */
-static __always_inline s32 place_away(struct task_struct *p, struct toll_task *t, u32 from,
-				      const struct toll_policy *pol)
+__noinline s32 place_away(struct task_struct *p __arg_trusted, struct toll_task *t, u32 from,
+			  const struct toll_policy *pol)
 {
 	struct ask a;
 	u64 wait;
 	s32 cpu;
 
-	if (toll_nr_llcs < 2)
+	if (!t || !pol || toll_nr_llcs < 2)
 		return -EBUSY;
 	/* No idle CPU of the LLC could be claimed, so if there is one it is not for this task. */
 	wait = toll_wait_of(t, from, toll_expect_turn(t->avg_run_ns, t->run_ns, pol->slice_ns), true,

@@ -48,7 +48,7 @@ static __always_inline u32 push_to(struct task_struct *p, struct toll_task *t, s
 		return verdict;
 	/* The way back must not look like the way home. */
 	t->home_node = llc_node(to);
-	t->home_llc = to;
+	home_move(t, to, a->now);
 	a->flags |= TOLL_OWED;
 	return TOLL_APPLIED_AGED;
 }

@@ -41,18 +41,19 @@ static __always_inline void task_begin(struct toll_task *t)
 }
 
 /* @p runs for the first time: its home is here, or that of the process whose memory it shares. */
-static __always_inline void settle(struct task_struct *p, struct toll_task *t, u32 llc)
+static __always_inline void settle(struct task_struct *p, struct toll_task *t, u32 llc, u64 now)
 {
 	struct task_struct *leader = p->group_leader;
 	struct toll_task *of;
 
-	t->home_llc = llc;
+	/* What a newborn was taken to want where it was placed goes with it. */
+	home_move(t, llc, now);
 	t->home_node = llc_node(llc);
 	if (p->pid == p->tgid || !leader)
 		return;
 	of = bpf_task_storage_get(&toll_tasks, leader, 0, 0);
 	if (of && of->home_node < TOLL_MAX_NODES) {
-		t->home_llc = of->home_llc;
+		home_move(t, of->home_llc, now);
 		t->home_node = of->home_node;
 	}
 }

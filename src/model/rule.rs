@@ -57,6 +57,9 @@ pub struct Terms {
     pub slower_pm: u32,
     /// What all pay per ns that the mover pays, 1024 = 1.0.
     pub price_q10: u32,
+    /// The task goes to its partner, and `wait_from_ns` is what hand-overs from there have cost. That
+    /// it has lasted is what the sum says, so no gate is asked.
+    pub beside: bool,
     /// The gate's thresholds.
     pub thresholds: Hysteresis,
 }
@@ -102,8 +105,9 @@ pub fn answer(terms: &Terms, gate: &mut Gate) -> Answer {
     }
     let penalty_ns = decide::penalty(terms.hop_ns, refill_ns, remote_ns, terms.price_q10);
     let one_turn_ns = decide::gain(terms.wait_from_ns, terms.wait_to_ns, 1);
-    let held =
-        terms.migrate == Migrate::Always || gate.pass(one_turn_ns, terms.now_ns, &terms.thresholds);
+    let held = terms.beside
+        || terms.migrate == Migrate::Always
+        || gate.pass(one_turn_ns, terms.now_ns, &terms.thresholds);
     let ruling = match decide::worth(terms.migrate, gain_ns, penalty_ns, terms.fixed_ns) {
         false => Ruling::NotWorth,
         true if held || penalty_ns < 0 => Ruling::Worth,

@@ -276,6 +276,7 @@ coded!(Question {
     against_class,
     slower_pm,
     home_node,
+    beside,
 });
 coded!(Decision {
     seq,

@@ -121,6 +121,7 @@ fn priced(decision: &Decision, q: &Question) -> String {
     let saved = q.wait_from_ns as f64 - q.wait_to_ns as f64;
     let turns = if q.turns > 1 { format!("{} × ", q.turns) } else { String::new() };
     let gain = match (decision.kind, saved > 0.0) {
+        _ if q.beside => format!("hand-overs from there have cost {} ms", ms(saved)),
         (Kind::Pull, true) => format!("waits {turns}{} ms more there", ms(saved)),
         (Kind::Pull, false) => "does not wait there".into(),
         (_, true) => format!("waits {turns}{} ms less there", ms(saved)),
@@ -161,7 +162,11 @@ fn cost(q: &Question) -> String {
 /// How a priced decision ended.
 fn ended(decision: &Decision, q: &Question) -> String {
     match decision.verdict {
+        Verdict::Applied if q.beside => "moved beside its partner".into(),
         Verdict::Applied => "moved".into(),
+        Verdict::AppliedAged if q.sent_home => {
+            "its memory stays, so it goes there all the same".into()
+        }
         Verdict::AppliedAged if q.owed => "its cgroup is owed a lot, moved all the same".into(),
         Verdict::AppliedAged if q.sent_home => "sent home to its memory all the same".into(),
         Verdict::NotWorth => "not worth it".into(),

@@ -333,6 +333,7 @@ impl Desk {
             against_class: false,
             slower_pm: 0,
             price_q10: matrix.price.raw(),
+            beside: false,
             thresholds: self.policy.hysteresis[level.index()],
         };
         rule::answer(&terms, self.gates.entry((q.from, to)).or_default())

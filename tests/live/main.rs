@@ -37,6 +37,7 @@ mod moves_follow_the_price;
 mod odd_machines_are_scheduled;
 mod oldest_and_newest_kernel;
 mod only_root_controls_and_no_end_leaves_it_stuck;
+mod partners_come_together;
 mod policy_changes_are_whole_and_take_effect;
 mod random_memory_survives_being_moved;
 mod real_time_neighbours_take_capacity;

@@ -83,6 +83,7 @@ pub fn terms(decision: &Decision, q: &Question) -> Terms {
         against_class: q.against_class,
         slower_pm: q.slower_pm,
         price_q10: q.price_q10,
+        beside: q.beside,
         thresholds: Hysteresis {
             open: Ns::new(q.open_ns),
             close: Ns::new(q.close_ns),
