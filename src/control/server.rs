@@ -422,8 +422,8 @@ mod tests {
         let cgroup = Filter { cgroup: Some("no\nsuch".into()), ..Filter::default() };
         let kind = Filter { kinds: vec!["push\nllc".into()], ..Filter::default() };
         for filter in [cgroup, kind] {
-            let why = audition(&filter).err().expect("a refusal");
-            assert!(!why.contains('\n'), "{why}");
+            let refused = audition(&filter).err();
+            assert!(refused.is_some_and(|why| !why.contains('\n')));
         }
     }
 }

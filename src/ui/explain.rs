@@ -164,9 +164,6 @@ fn ended(decision: &Decision, q: &Question) -> String {
     match decision.verdict {
         Verdict::Applied if q.beside => "moved beside its partner".into(),
         Verdict::Applied => "moved".into(),
-        Verdict::AppliedAged if q.sent_home => {
-            "its memory stays, so it goes there all the same".into()
-        }
         Verdict::AppliedAged if q.owed => "its cgroup is owed a lot, moved all the same".into(),
         Verdict::AppliedAged if q.sent_home => "sent home to its memory all the same".into(),
         Verdict::NotWorth => "not worth it".into(),

@@ -118,6 +118,17 @@ fn refusals_name_their_reason() {
 }
 
 #[test]
+fn who_goes_to_its_partner_is_told_what_staying_has_cost() {
+    let mut beside = decision();
+    (beside.kind, beside.verdict) = (Kind::Place, Verdict::Applied);
+    let q = beside.question.as_mut().expect("priced");
+    (q.beside, q.wait_from_ns, q.wait_to_ns) = (true, 500_000, 0);
+    let words = words(&beside);
+    assert!(words.contains("hand-overs from there have cost 0.50 ms, move costs "), "{words}");
+    assert!(words.ends_with(": moved beside its partner"), "{words}");
+}
+
+#[test]
 fn what_did_not_come_to_a_price_is_told_without_one() {
     let plain =
         |kind, level, verdict| Decision { kind, level, verdict, question: None, ..decision() };

@@ -156,8 +156,8 @@ impl User<'_> {
         if got != 0 {
             return Allowed::All;
         }
-        // SAFETY: CPU_ISSET reads within the mask for numbers below CPU_SETSIZE.
         let has = |cpu: &u32| {
+            // SAFETY: CPU_ISSET reads within the mask for numbers below CPU_SETSIZE.
             (*cpu as i32) < libc::CPU_SETSIZE && unsafe { libc::CPU_ISSET(*cpu as usize, &mask) }
         };
         self.known(self.cpus.iter().copied().filter(has).collect())
