@@ -114,6 +114,20 @@ static __always_inline void touch_charge(struct task_struct *p, struct toll_task
 	t->home_llc = llc;
 }
 
+/*
+ * @p is about to run in LLC @llc: what it has touched since the last look was
+ * touched on the node that it left. That look may be long ago: a program that
+ * loads its data and waits for work has run for less than a look's interval.
+ */
+static __always_inline void touch_left(struct task_struct *p, struct toll_task *t, u32 llc)
+{
+	u32 left = t->warm[0].llc;
+
+	if (!toll_follow || left >= TOLL_MAX_LLCS || llc_node(left) == llc_node(llc))
+		return;
+	touch_charge(p, t, left);
+}
+
 /* Return true if @t is to go to its memory's node as soon as it can be queued there. */
 static __always_inline bool is_sent_home(struct toll_task *t)
 {

@@ -247,6 +247,7 @@ void BPF_STRUCT_OPS(toll_running, struct task_struct *p)
 	taken_set(on, 0);
 	on->deadline = t->deadline;
 	on->handed = 0;
+	touch_left(p, t, llc_id);
 	warm_enter(t, llc_id, llc);
 	learn_end(t, cpu, llc_id);
 	land(t, on, cpu);

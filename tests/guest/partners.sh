@@ -1,6 +1,7 @@
 #!/bin/sh
 # partners.sh SECONDS NAME FLAGS [NAME FLAGS]...: for each NAME, start scx_toll
-# with FLAGS and let producers and consumers hand data to each other. Prints how
+# with FLAGS and let producers and consumers, which begin in different LLCs, hand
+# data to each other. Prints how
 # many exchanges they made, and a recording of where each ran.
 
 # shellcheck source-path=SCRIPTDIR source=../../tools/guest-lib.sh
@@ -11,7 +12,7 @@ run() {
     start_toll 60 --json $2 >/tmp/report
     sleep 0.2
     tollwork trace start --buffer-kib 8192
-    tollwork lab pairs --seconds "$seconds" --costs /root/costs.toml || fail "tollwork lab: $?"
+    tollwork lab pairs --apart --seconds "$seconds" --costs /root/costs.toml || fail "tollwork lab: $?"
     tollwork trace stop
     require_toll
     stop_toll

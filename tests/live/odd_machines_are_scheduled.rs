@@ -3,6 +3,8 @@
 //! the policy in force is that of its shape. Many more are tried without a
 //! kernel in `tests/odd_machines_become_policies.rs`.
 
+use toll_bench::trace::{Timeline, Trace, split};
+
 use crate::vm::{Ran, Vm};
 
 fn schedule(options: &[&str]) -> Option<Ran> {
@@ -40,23 +42,48 @@ fn two_threads_a_core_and_llcs_of_one_core() {
     assert_eq!(hops(&ran).len(), 4);
 }
 
-/// Two LLCs of two cores of two threads: no two hogs share a core while one of their LLC has none.
+/// Two LLCs of two cores of two threads: two hogs hardly ever share a core while another core of
+/// their LLC has none.
 #[test]
 fn whole_idle_cores_come_before_threads() {
     let machine = Vm::counted().with(&["--topology", "1x2x2", "--threads", "2"]);
     let Some(ran) = machine.run("smt.sh", &["4", "5", "6"]) else { return };
     let ran = ran.expect_ok();
-    for hogs in ["4", "5", "6"] {
-        let looks: Vec<&str> = (0..20).map(|i| ran.value(hogs, &format!("look{i}"))).collect();
-        let as_due = |llc: &str| {
-            let (hogs, cores) = llc.split_once('/').expect("hogs and cores");
-            let number = |text: &str| text.parse::<u32>().expect("a number");
-            number(cores) == number(hogs).min(2)
-        };
-        let good = looks.iter().filter(|look| look.split_whitespace().all(as_due)).count();
-        // A hog that makes room for the looking itself may be seen on its way back.
-        assert!(good >= 18, "{hogs} hogs: {good} of 20 looks: {}", ran.all());
+    let (_, traces) = split(&ran.bytes).expect("recordings");
+    assert_eq!(traces.len(), 3, "{}", ran.err);
+    for (hogs, trace) in [4, 5, 6].into_iter().zip(&traces) {
+        let (looks, shared) = looks(trace);
+        eprintln!("{hogs} hogs: two share a core beside an empty one in {shared} of {looks} looks");
+        assert!(looks > 900, "{hogs} hogs: {looks} looks");
+        assert!(shared * 20 < looks, "{hogs} hogs: {shared} of {looks} looks");
     }
+}
+
+/// One look a millisecond: how many, and in how many of them an LLC has two hogs or more, all on
+/// one of its two cores.
+fn looks(trace: &Trace) -> (usize, usize) {
+    const CPUS: usize = 8;
+    const STEP_NS: u64 = 1_000_000;
+    let line = Timeline::of(trace);
+    let slots = ((line.end_ns - line.start_ns) / STEP_NS) as usize;
+    let mut hogs = vec![[false; CPUS]; slots];
+    for run in &line.runs {
+        if !run.task.is_some_and(|task| line.tasks[task].comm.starts_with("tollwork")) {
+            continue;
+        }
+        let slot = |at: u64| ((at - line.start_ns).div_ceil(STEP_NS) as usize).min(slots);
+        for look in &mut hogs[slot(run.from_ns)..slot(run.to_ns)] {
+            look[run.cpu as usize] = true;
+        }
+    }
+    let crowded = |look: &&[bool; CPUS]| {
+        look.chunks(4).any(|llc| {
+            let cores: Vec<usize> =
+                llc.chunks(2).map(|core| core.iter().filter(|hog| **hog).count()).collect();
+            cores.contains(&2) && cores.contains(&0)
+        })
+    };
+    (hogs.len(), hogs.iter().filter(crowded).count())
 }
 
 #[test]

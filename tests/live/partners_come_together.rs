@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! Producers and consumers that hand data to each other, as many pairs as two CPUs each can serve.
+//! Producers and consumers that hand data to each other, as many pairs as two CPUs each can serve,
+//! the two of each pair in LLCs of different nodes at first.
 //! Nobody waits for a CPU, so only the hand-overs themselves can make a move pay.
 
 use std::collections::BTreeMap;

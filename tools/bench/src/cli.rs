@@ -258,6 +258,12 @@ pub struct LabArgs {
     /// Load of `open`, in per cent of all CPUs
     #[arg(long, value_name = "PCT", default_value_t = 70, value_parser = clap::value_parser!(u64).range(1..=100))]
     pub load: u64,
+    /// The two of a pair begin in LLCs half the machine apart, and may go anywhere from then on
+    #[arg(long)]
+    pub apart: bool,
+    /// The tasks of `heavy` are kept to a node each, in turn
+    #[arg(long)]
+    pub kept: bool,
 }
 
 fn parse_seconds(text: &str) -> Result<Duration, String> {

@@ -154,6 +154,9 @@ fn command(job: &Job, settings: &Settings, site: &Site) -> Command {
     if let Some(mib) = settings.memory_mib {
         vm.args(["--memory-mib", &mib.to_string()]);
     }
+    if settings.kept {
+        vm.arg("--kept");
+    }
     vm.args(["--load", &settings.load_pct.to_string()]);
     vm
 }

@@ -56,6 +56,9 @@ pub struct RunArgs {
     /// it begins, for good [default: 16 of `heavy`, else 0]
     #[arg(long, value_name = "MIB")]
     pub memory_mib: Option<u64>,
+    /// The tasks of `heavy` are kept to a node each, in turn: only their memory can move
+    #[arg(long)]
+    pub kept: bool,
     /// Load of `open`, in per cent of all CPUs
     #[arg(long, value_name = "PCT", default_value_t = 70)]
     pub load: u64,

@@ -120,6 +120,7 @@ fn settings(args: &RunArgs, costs: &Path) -> Result<Settings> {
         seconds: args.seconds,
         set_kib: args.set_kib,
         memory_mib: args.memory_mib,
+        kept: args.kept,
         load_pct: args.load,
         costs: text,
         kernel: args.kernel.clone(),

@@ -42,6 +42,9 @@ pub struct Settings {
     /// Mean memory of a task, MiB, if it was given.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub memory_mib: Option<u64>,
+    /// The tasks of `heavy` were kept to a node each.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub kept: bool,
     /// Load of `open`, per cent.
     pub load_pct: u64,
     /// The cost table, as text.

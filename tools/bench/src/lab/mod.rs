@@ -132,6 +132,10 @@ pub struct Setting {
     pub memory_mib: Option<u64>,
     /// Load of `open`, per cent of all CPUs.
     pub load_pct: u64,
+    /// The two of a pair begin in LLCs half the machine apart.
+    pub apart: bool,
+    /// Tasks with memory are kept to a node each, in turn.
+    pub kept: bool,
 }
 
 impl Setting {
@@ -169,6 +173,8 @@ pub fn run(args: &LabArgs) -> Result<Found> {
         set_kib: args.set_kib,
         memory_mib: args.memory_mib,
         load_pct: args.load,
+        apart: args.apart,
+        kept: args.kept,
     };
     match args.scenario {
         Scenario::Open => open::run(ground, &setting),

@@ -114,8 +114,15 @@ mod tests {
 
     #[test]
     fn the_requests_amount_to_the_load() {
-        let setting =
-            Setting { seed: 3, span_ns: 60 * NS_PER_S, set_kib: 1, memory_mib: None, load_pct: 70 };
+        let setting = Setting {
+            seed: 3,
+            span_ns: 60 * NS_PER_S,
+            set_kib: 1,
+            memory_mib: None,
+            load_pct: 70,
+            apart: false,
+            kept: false,
+        };
         let jobs = draw_jobs(&setting, 70, 8);
         let demand: u64 = jobs.iter().map(|job| job.demand_ns).sum();
         let load = demand as f64 / (8 * setting.span_ns) as f64;

@@ -11,6 +11,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use anyhow::{Context, Result};
 
 use crate::clock::{NS_PER_S, NS_PER_US};
+use crate::cpus::CpuSet;
 use crate::lab::Setting;
 use crate::lab::figures::{Figure, Found};
 use crate::lab::staff::{Staff, Stage};
@@ -84,6 +85,15 @@ fn consume(
     Ok(())
 }
 
+/// The CPUs where the two of pair `pair` begin: all, or those of LLCs half the machine apart.
+fn beginnings(ground: &Ground, setting: &Setting, pair: usize) -> [CpuSet; 2] {
+    let llcs = ground.topology.llcs();
+    if !setting.apart {
+        return [*ground.topology.cpus(); 2];
+    }
+    [pair, pair + llcs.len() / 2].map(|llc| llcs[llc % llcs.len()])
+}
+
 /// Hire `pairs` pairs.
 ///
 /// # Errors
@@ -95,24 +105,24 @@ pub fn hire<'a>(
     pairs: usize,
 ) -> Result<()> {
     let mut sets = setting.rng(STREAM_SETS);
-    for _ in 0..pairs {
+    let all = *stage.ground.topology.cpus();
+    let begin = |cpus: CpuSet| move || cpus.confine(0).context("confining a task of a pair");
+    let release = move || all.confine(0).context("releasing a task of a pair");
+    for pair in 0..pairs {
+        let [here, there] = beginnings(&stage.ground, setting, pair);
         let (from_producer, to_consumer) = std::io::pipe().context("no pipe")?;
         let (from_consumer, to_producer) = std::io::pipe().context("no pipe")?;
         let index = staff.next();
         // The end of a pipe is how each side learns that the other is gone. The producer inherits
         // the consumer's ends too, but it is the first to go.
-        staff.hire(
-            "prod",
-            setting.draw_footprint(&mut sets),
-            || Ok(()),
-            |worker| produce(worker, stage, index, to_consumer, from_consumer),
-        )?;
-        staff.hire(
-            "cons",
-            setting.draw_footprint(&mut sets),
-            || Ok(()),
-            |worker| consume(worker, stage, from_producer, to_producer),
-        )?;
+        staff.hire("prod", setting.draw_footprint(&mut sets), begin(here), |worker| {
+            release()?;
+            produce(worker, stage, index, to_consumer, from_consumer)
+        })?;
+        staff.hire("cons", setting.draw_footprint(&mut sets), begin(there), |worker| {
+            release()?;
+            consume(worker, stage, from_producer, to_producer)
+        })?;
     }
     Ok(())
 }
