@@ -3,16 +3,14 @@
 //! panics.
 //!
 //! Valid inputs are damaged at random, a second for each reader, and a minute each in the long run
-//! (`TOLL_LONG`). The seed is printed; `TOLL_SEED` repeats it.
+//! (`TOLL_LONG`). The seed is printed; `TOLL_SEED` repeats it. Readers of traces have a test of their
+//! own: `trace_readers_survive_any_bytes.rs`.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod measured_tables;
 
 use measured_tables::{full_table, measured};
-use scx_toll::analysis::assemble::analyse;
-use scx_toll::analysis::layout::Layout;
-use scx_toll::analysis::read::Format;
 use scx_toll::control::SOCKET;
 use scx_toll::control::change;
 use scx_toll::control::server::{Server, Wish};
@@ -24,7 +22,6 @@ use scx_toll::model::{PenaltyMatrix, PenaltyTable, file, from_measured};
 use scx_toll::policy::Policy;
 use scx_toll::policy::view::PolicyView;
 use scx_toll::topology::Topology;
-use scx_toll::ui::analysis::{self, page};
 use scx_toll::units::Ns;
 use std::io::{BufRead, BufReader, Write};
 use std::os::unix::net::UnixStream;
@@ -127,12 +124,8 @@ fn replace_number(bytes: &mut Vec<u8>, from: usize, rng: &mut Rng) {
 }
 
 /// Feed damaged forms of `corpus` to `read`, which returns true for a valid one.
-fn fuzz(name: &str, corpus: &[String], read: impl FnMut(&[u8]) -> bool) {
+fn fuzz(name: &str, corpus: &[String], mut read: impl FnMut(&[u8]) -> bool) {
     let corpus: Vec<&[u8]> = corpus.iter().map(String::as_bytes).collect();
-    fuzz_bytes(name, &corpus, read);
-}
-
-fn fuzz_bytes(name: &str, corpus: &[&[u8]], mut read: impl FnMut(&[u8]) -> bool) {
     COUNT_PANICS.call_once(|| {
         let before = std::panic::take_hook();
         std::panic::set_hook(Box::new(move |info| {
@@ -151,7 +144,7 @@ fn fuzz_bytes(name: &str, corpus: &[&[u8]], mut read: impl FnMut(&[u8]) -> bool)
     eprintln!("{name}: TOLL_SEED={seed}");
     let mut rng = Rng(seed);
     let (mut all, mut valid) = (0u64, 0u64);
-    for text in corpus {
+    for text in &corpus {
         assert!(read(text), "{name}: the corpus is valid: {}", text.escape_ascii());
     }
     while Instant::now() < until {
@@ -244,98 +237,6 @@ fn the_penalty_file() {
             }
         }
     });
-}
-
-/// Traces of each kind, through everything that follows: verdicts, prices, correlation, text and page.
-fn traces(name: &str, corpus: &[String], formats: &[Format]) {
-    let layout = Layout::new(topo());
-    let table = PenaltyTable::default();
-    let mut as_written = corpus.len();
-    fuzz(name, corpus, |bytes| {
-        let report = analyse(bytes, "t", layout.clone(), "2x2x2", &table, &mut |_| {});
-        let whole = std::mem::take(&mut as_written) > 0;
-        match report {
-            Ok(report) => {
-                let intake = &report.intake;
-                assert!(!whole || formats.contains(&intake.format.unwrap()), "{intake:?}");
-                assert!(intake.broken_lines.len() <= 5 && intake.broken <= intake.lines);
-                let text = analysis::summary(&report);
-                assert!(!text.contains(|c: char| c.is_control() && c != '\n'), "{text:?}");
-                assert!(page::page(&[report]).ends_with("</html>\n"));
-                true
-            }
-            Err(error) => {
-                one_sentence(&error);
-                false
-            }
-        }
-    });
-}
-
-#[test]
-fn the_text_of_perf_script() {
-    let switch = "   make  1234 [001] 12.000001: sched:sched_switch: prev_comm=make prev_pid=1234 \
-                  prev_prio=120 prev_state=R+ ==> next_comm=a b next_pid=77 next_prio=120\n";
-    let woken = "  swapper 0 [000] 12.000002: sched:sched_wakeup: comm=make pid=1234 prio=120 target_cpu=003\n";
-    let moved = "  :-) x   9 [003] 12.000004: sched:sched_migrate_task: comm=kid pid=78 prio=120 orig_cpu=1 \
-                 dest_cpu=3\n";
-    let lost = "  x 1 PERF_RECORD_LOST lost 12\n";
-    let corpus = [[switch, woken, moved].concat(), [moved, lost, switch, switch].concat()];
-    traces("perf script", &corpus, &[Format::PerfScript]);
-}
-
-#[test]
-fn the_text_of_ftrace_and_trace_cmd() {
-    let ftrace = "# tracer: nop\n  make-1234 [001] d..2. 12.000001: sched_switch: prev_comm=make prev_pid=1234 \
-                  prev_prio=120 prev_state=S ==> next_comm=b next_pid=77 next_prio=120\nCPU:1 [LOST 12 EVENTS]\n \
-                  b-77 ( 77) [001] d.s1. 12.3: sched_wakeup_new: comm=kid pid=78 prio=120 target_cpu=001\n \
-                  b-77 [001] ..... 12.4: sched_process_fork: comm=b pid=77 child_comm=b child_pid=80\n \
-                  b-77 [001] ..... 12.5: sched_swap_numa: src_pid=77 dst_pid=80\n";
-    let trace_cmd = "cpus=4\n make-1234 [001] 12.000001: sched_switch: make:1234 [120] S ==> c:77 [120]\n \
-                     <idle>-0 [000] 12.1: sched_wakeup: make:1234 [120] success=1 CPU:003\nCPU:0 [9 EVENTS DROPPED]\n";
-    traces("ftrace", &[ftrace.to_string(), trace_cmd.to_string()], &[Format::Ftrace]);
-}
-
-/// Traces that Perfetto's own definitions have written; damage is to bytes, not to text.
-#[test]
-fn traces_of_perfetto() {
-    let layout = Layout::new(topo());
-    let table = PenaltyTable::default();
-    let corpus: [&[u8]; 2] = [
-        include_bytes!("perfetto/single.perfetto-trace"),
-        include_bytes!("perfetto/columns.perfetto-trace"),
-    ];
-    fuzz_bytes("perfetto", &corpus, |bytes| {
-        match analyse(bytes, "t", layout.clone(), "2x2x2", &table, &mut |_| {}) {
-            Ok(report) => {
-                assert!(report.intake.broken_lines.len() <= 5, "{:?}", report.intake);
-                assert!(page::page(&[report]).ends_with("</html>\n"));
-                true
-            }
-            Err(error) => {
-                one_sentence(&error);
-                false
-            }
-        }
-    });
-}
-
-#[test]
-fn load_series() {
-    let rows = |n: u32, form: &dyn Fn(u32, u32, u32) -> String| -> String {
-        (0..n).map(|at| form(at / 4, at % 4, (at * 7919) % 5)).collect()
-    };
-    let csv = |at: u32, cpu: u32, load: u32| format!("0.{at:03},{cpu},{load}\n");
-    let json = |at: u32, cpu: u32, load: u32| {
-        format!("{{\"time_ms\":{at},\"cpu\":{cpu},\"runnable\":{load}}}\n")
-    };
-    // Short ones, of which damage makes nonsense, and one that is long enough to be correlated.
-    let corpus = [
-        format!("time,cpu,runnable\n{}", rows(6, &csv)),
-        rows(3, &json),
-        format!("time,cpu,runnable\n{}", rows(120, &csv)),
-    ];
-    traces("load series", &corpus, &[Format::Csv, Format::Json]);
 }
 
 /// The protocol as it is spoken: over a socket, to the server that the scheduler runs.

@@ -13,9 +13,8 @@ use scx_toll::events::{self, Decision, Kind, Outcome, Question, Slice, Who};
 use scx_toll::measure::chase::Rng;
 use scx_toll::model::PenaltyTable;
 use scx_toll::model::decide::Migrate;
-use scx_toll::recording::{Head, Recorder};
+use scx_toll::recording::{Head, Recorder, Recording};
 use scx_toll::topology::{Level, Topology};
-use std::time::{Duration, Instant};
 
 const MS: u64 = 1_000_000;
 
@@ -105,7 +104,8 @@ fn recording() -> Vec<u8> {
 
 fn analysed(file: Vec<u8>) -> anyhow::Result<Report> {
     let layout = Layout::new(Topology::synthetic(1, 2, 2).unwrap());
-    report(file, "r", layout, "1x2x2", &PenaltyTable::default())
+    let (bytes, recording) = (file.len() as u64, Recording::new(file)?);
+    report(&recording, bytes, "r", layout, "1x2x2", &PenaltyTable::default())
 }
 
 #[test]
@@ -140,29 +140,11 @@ fn a_cut_recording_says_that_it_was_cut() {
     }
 }
 
-/// Damage anywhere, for a second, for `TOLL_FUZZ_SECONDS`, or a minute in the long run.
+/// Whatever frames hold: times and numbers that no kernel writes. (Damage to the bytes of a recording is
+/// in `trace_readers_survive_any_bytes.rs`.)
 #[test]
-fn no_bytes_make_it_panic() {
-    let long = std::env::var_os("TOLL_LONG").is_some();
-    let given = std::env::var("TOLL_FUZZ_SECONDS").ok().and_then(|seconds| seconds.parse().ok());
-    let until = Instant::now() + Duration::from_secs(given.unwrap_or(if long { 60 } else { 1 }));
-    let whole = recording();
+fn no_numbers_make_it_panic() {
     let mut rng = Rng(7);
-    let (mut all, mut valid) = (0u64, 0u64);
-    while Instant::now() < until {
-        let mut bytes = whole.clone();
-        for _ in 0..=rng.below(3) {
-            let at = rng.below(bytes.len() as u32) as usize;
-            match rng.below(3) {
-                0 => bytes[at] = rng.below(256) as u8,
-                1 => bytes.insert(at, rng.below(256) as u8),
-                _ => bytes.truncate(at.max(1)),
-            }
-        }
-        all += 1;
-        valid += u64::from(analysed(bytes).is_ok());
-    }
-    // Whatever frames hold: times and numbers that no kernel writes.
     let head = Head { program: "0".into(), began_unix: 1, ..Head::default() };
     for _ in 0..200 {
         let mut recorder = Recorder::new(Vec::new(), &head, Box::new(|_| None)).unwrap();
@@ -202,6 +184,4 @@ fn no_bytes_make_it_panic() {
         }
         let _ = analysed(recorder.finish().unwrap().0);
     }
-    eprintln!("recordings: {all} inputs, {valid} of them valid, no panic");
-    assert!(0 < valid && valid < all, "{valid} of {all}");
 }

@@ -153,15 +153,27 @@ fn broken_lines_are_counted_and_shown() {
     assert!(intake.broken_lines[1].1.contains("12.x"), "{intake:?}");
 }
 
+/// Two writers at once: wherever a line stands within another, both may be lost, and no other.
 #[test]
 fn interleaved_lines_cost_no_more_than_themselves() {
-    let mut lines: Vec<String> = FTRACE.lines().map(String::from).collect();
-    let half = lines[2].len() / 2;
-    let (begin, end) = lines[2].split_at(half);
-    let mixed = format!("{begin}{}{end}", lines[3]);
-    lines.splice(2..4, [mixed]);
-    let (kept, intake) = kept(lines.join("\n").as_bytes());
-    assert!(kept.events.len() >= 2 && intake.events + intake.broken >= 3, "{intake:?}");
+    for text in [PERF, FTRACE, TRACE_CMD] {
+        let lines: Vec<&str> = text.lines().collect();
+        let first = lines.iter().position(|line| line.contains("sched_switch")).unwrap();
+        let (whole, _) = kept(text.as_bytes());
+        // The second event stands within the third one.
+        let (inner, outer) = (lines[first + 1], lines[first + 2]);
+        for at in 0..=outer.len() {
+            let mixed = format!("{}{inner}{}", &outer[..at], &outer[at..]);
+            let mut all = lines.clone();
+            all.splice(first + 1..first + 3, [mixed.as_str()]);
+            let (kept, intake) = kept(all.join("\n").as_bytes());
+            let events = &kept.events;
+            assert_eq!(events.first(), whole.events.first(), "{mixed}");
+            assert_eq!(events.last(), whole.events.last(), "{mixed}");
+            let all = events.len() as u64 + intake.broken + intake.other;
+            assert!(all == 4 && events.len() >= 2 && intake.broken <= 1, "{mixed}: {intake:?}");
+        }
+    }
 }
 
 /// A trace that says that events are missing: no wait, no run and no load spans the gap.
@@ -229,33 +241,94 @@ fn a_number_given_again_is_another_task() {
 
 #[test]
 fn names_need_not_be_text() {
-    let mut text = Vec::new();
-    for line in FTRACE.lines() {
-        let at = line.find("make-").unwrap_or(0);
-        text.extend(&line.as_bytes()[..at]);
-        text.extend(line[at..].replace("make", "m\u{1}ke").as_bytes().iter().map(
-            |&byte| match byte {
-                1 => 0xff,
-                byte => byte,
-            },
-        ));
-        text.push(b'\n');
+    for text in [PERF, FTRACE, TRACE_CMD] {
+        let mut text = text.replace("make", "m\u{1}ke").into_bytes();
+        text.iter_mut().filter(|byte| **byte == 1).for_each(|byte| *byte = 0xff);
+        let (kept, intake) = kept(&text);
+        assert_eq!((kept.events.len(), intake.broken), (4, 0));
+        assert_eq!(kept.events[0].current_comm.bytes(), b"m\xffke");
+        let What::Switch { prev_comm, .. } = kept.events[0].what else { panic!("a switch") };
+        assert_eq!(prev_comm.bytes(), b"m\xffke");
+        let report = report(&text);
+        assert!(report.tasks.iter().any(|row| row.name == "kid"), "{:?}", report.tasks);
     }
-    let (kept, intake) = kept(&text);
-    assert_eq!((kept.events.len(), intake.broken), (4, 0));
-    assert_eq!(kept.events[0].current_comm.bytes(), b"m\xffke");
+    let csv = b"time,cpu,runnable\n0.001,0,5\n0.00\xff,0,5\n0.002,0,4\n";
+    let (kept, intake) = kept(csv);
+    assert_eq!((kept.samples.len(), intake.broken), (2, 1));
+    assert_eq!(intake.broken_lines, [(3, "0.00\u{fffd},0,5".to_string())]);
 }
 
+/// A cut costs the line in which it is, and no other.
 #[test]
 fn a_trace_may_end_anywhere() {
     for text in [PERF, FTRACE, TRACE_CMD] {
+        let (whole, _) = kept(text.as_bytes());
         for end in 0..text.len() {
+            let whole_lines = &text[..text[..end].rfind('\n').map_or(0, |at| at + 1)];
+            let events = whole_lines
+                .lines()
+                .filter(|line| line.contains(" sched_") || line.contains(":sched_"));
+            let before = events.filter(|line| !line.contains("stat_runtime")).count();
             let mut kept = Kept::default();
-            if let Ok(intake) = read(&text.as_bytes()[..end], &mut kept, &mut |_| {}) {
-                assert!(intake.broken <= 1, "{end}: {intake:?}");
+            match read(&text.as_bytes()[..end], &mut kept, &mut |_| {}) {
+                Ok(intake) => {
+                    assert!(intake.broken <= 1, "{end}: {intake:?}");
+                    let nr = kept.events.len();
+                    assert!(nr == before || nr == before + 1, "{end}: {nr} of {before}");
+                    assert_eq!(kept.events[..before], whole.events[..before], "{end}");
+                }
+                Err(error) => assert!(before == 0, "{end}: {error:#}"),
             }
         }
     }
+}
+
+#[test]
+fn a_load_series_may_end_anywhere() {
+    let csv: String = (0..20).map(|at| format!("0.{at:03},{},{}\n", at % 4, at % 3)).collect();
+    let json: String = (0..20)
+        .map(|at| format!("{{\"time\":0.{at:03},\"cpu\":{},\"runnable\":{}}}\n", at % 4, at % 3))
+        .collect();
+    for text in [format!("time,cpu,runnable\n{csv}"), json] {
+        let (whole, _) = kept(text.as_bytes());
+        assert_eq!(whole.samples.len(), 20);
+        let heading = usize::from(text.starts_with("time"));
+        for end in 0..text.len() {
+            let before = text[..end].matches('\n').count().saturating_sub(heading);
+            let mut kept = Kept::default();
+            match read(&text.as_bytes()[..end], &mut kept, &mut |_| {}) {
+                Ok(intake) => {
+                    assert!(intake.broken <= 1 && kept.samples.len() <= before + 1, "{end}");
+                    assert_eq!(kept.samples[..before], whole.samples[..before], "{end}");
+                }
+                Err(error) => assert!(before == 0, "{end}: {error:#}"),
+            }
+        }
+    }
+}
+
+/// A series that begins anew is a gap: what differs across it is no move.
+#[test]
+fn a_load_series_whose_clock_goes_back_is_two() {
+    let rows = |from: u32, loads: [u32; 2]| -> String {
+        let row = |at: u32, cpu: usize| format!("{}.{at:03},{cpu},{}\n", from, loads[cpu]);
+        (0..50).map(|at| row(at, 0) + &row(at, 1)).collect()
+    };
+    let text = format!("time,cpu,runnable\n{}{}", rows(100, [5, 0]), rows(7, [4, 1]));
+    let (kept, intake) = kept(text.as_bytes());
+    assert_eq!((intake.gaps, intake.steps_back, intake.events), (1, 1, 200));
+    assert!(kept.samples.is_sorted_by_key(|sample| sample.at_ns));
+    let report = report(text.as_bytes());
+    assert!(report.moves.is_empty(), "{:?}", report.moves);
+    assert!(
+        report.notes.iter().any(|note| note.contains("missing in 1 place")),
+        "{:?}",
+        report.notes
+    );
+    // Without the step back it is a move.
+    let text = format!("time,cpu,runnable\n{}{}", rows(100, [5, 0]), rows(101, [4, 1]));
+    let report = self::report(text.as_bytes());
+    assert_eq!((report.moves[0].kind, report.moves[0].count), (Kind::Pull, 1));
 }
 
 #[test]

@@ -4,6 +4,7 @@
 use super::bins::Loads;
 use super::collect::{Collector, Sums};
 use super::correlate::{self, BINS_MIN};
+use super::follow;
 use super::infer::{Kind, Share};
 use super::layout::Layout;
 use super::read::{self, Intake};
@@ -12,14 +13,16 @@ use super::report::{
 };
 use crate::model::PenaltyTable;
 use anyhow::{Result, bail};
+use std::collections::BTreeMap;
 use std::io::Read;
 
 /// With more CPUs than this, loads are compared by LLC and node only.
 const CPUS_COMPARED_MAX: usize = 64;
 /// So many findings of each level are kept.
 const STRONGEST_MAX: usize = 20;
-/// Columns of the map of loads.
+/// Columns of the map of loads, and of all CPUs together: with more than 1024 CPUs they get wider.
 const COLUMNS: usize = 400;
+const CELLS_MAX: usize = COLUMNS << 10;
 /// Task names in the report.
 const TASKS_MAX: usize = 20;
 
@@ -65,6 +68,7 @@ fn report(collector: Collector, intake: Intake, name: &str, machine: &str) -> Re
     let recording = intake.format == Some(read::Format::Recording);
     let loads = std::mem::take(&mut sums.bins).finish(end_ns);
     let correlations = correlations(&loads, &sums.layout);
+    let columns = COLUMNS.min(CELLS_MAX / loads.cpus.len().max(1));
     Report {
         trace: name.into(),
         start_ns,
@@ -74,7 +78,7 @@ fn report(collector: Collector, intake: Intake, name: &str, machine: &str) -> Re
         repairs: follower.repairs,
         reused: follower.reused,
         machine: machine.into(),
-        notes: notes(&sums, &intake, &loads, series),
+        notes: notes(&sums, &intake, &loads, series, follower.forgotten),
         moves: kind_rows(&sums),
         policy: policy_rows(&sums),
         waits: sums.times.report(),
@@ -87,7 +91,7 @@ fn report(collector: Collector, intake: Intake, name: &str, machine: &str) -> Re
             cpus: loads
                 .cpus
                 .iter()
-                .map(|(cpu, series)| (*cpu, Loads::columns(series, COLUMNS)))
+                .map(|(cpu, series)| (*cpu, Loads::columns(series, columns)))
                 .collect(),
             moves: std::mem::take(&mut sums.drawn),
             one_in: sums.one_in,
@@ -99,8 +103,15 @@ fn report(collector: Collector, intake: Intake, name: &str, machine: &str) -> Re
     }
 }
 
-fn notes(sums: &Sums, intake: &Intake, loads: &Loads, series: bool) -> Vec<String> {
+fn notes(sums: &Sums, intake: &Intake, loads: &Loads, series: bool, forgotten: u64) -> Vec<String> {
     let mut notes = Vec::new();
+    if forgotten > 0 {
+        notes.push(format!(
+            "more than {} tasks at a time: {forgotten} times one that did not run was forgotten \
+             for another, and what it had waited and cost is not counted on",
+            follow::TASKS_MAX
+        ));
+    }
     if sums.beyond > 0 {
         notes.push(format!(
             "the trace moves tasks to CPU {}, which that machine does not have: the distance of such \
@@ -203,31 +214,38 @@ fn correlations(loads: &Loads, layout: &Layout) -> Vec<Correlations> {
     if stretch.len() < BINS_MIN {
         return Vec::new();
     }
-    let whole = |series: &[f32]| -> Vec<f64> {
-        series[stretch.clone()].iter().map(|&value| f64::from(value)).collect()
-    };
-    let cpus: Vec<(u32, Vec<f64>)> =
-        loads.cpus.iter().map(|(cpu, series)| (*cpu, whole(series))).collect();
-    let group = |place: &dyn Fn(u32) -> Option<u32>| {
-        let mut groups: std::collections::BTreeMap<u32, Vec<f64>> = Default::default();
-        for (cpu, series) in &cpus {
-            let Some(place) = place(*cpu) else { continue };
-            let sum = groups.entry(place).or_insert_with(|| vec![0.0; series.len()]);
-            sum.iter_mut().zip(series).for_each(|(sum, value)| *sum += value);
+    let groups = |level: &str| {
+        let mut groups: BTreeMap<u32, Vec<usize>> = BTreeMap::new();
+        for (at, (cpu, _)) in loads.cpus.iter().enumerate() {
+            let group = match level {
+                "cpu" => Some(*cpu),
+                "llc" => layout.llc(*cpu).map(|llc| llc.0),
+                _ => layout.node(*cpu),
+            };
+            group.into_iter().for_each(|group| groups.entry(group).or_default().push(at));
         }
-        groups.into_iter().collect::<Vec<_>>()
+        groups
     };
-    let llcs = group(&|cpu| layout.llc(cpu).map(|llc| llc.0));
-    let nodes = group(&|cpu| layout.node(cpu));
+    // Only of as many as are compared: a copy of each CPU's loads may be large.
+    let sum = |members: Vec<usize>| {
+        let mut sum = vec![0.0; stretch.len()];
+        for member in members {
+            let series = &loads.cpus[member].1[stretch.clone()];
+            sum.iter_mut().zip(series).for_each(|(sum, value)| *sum += f64::from(*value));
+        }
+        sum
+    };
     let mut found = Vec::new();
     let mut before = 0;
-    for (level, series) in [("cpu", cpus), ("llc", llcs), ("node", nodes)] {
+    for level in ["cpu", "llc", "node"] {
+        let series = groups(level);
         // As many as at the level before: they are the same.
         let same = std::mem::replace(&mut before, series.len()) == series.len();
         if same || series.len() < 2 || series.len() > CPUS_COMPARED_MAX {
             continue;
         }
-        let (names, series): (Vec<u32>, Vec<Vec<f64>>) = series.into_iter().unzip();
+        let series = series.into_iter().map(|(name, members)| (name, sum(members)));
+        let (names, series): (Vec<u32>, Vec<Vec<f64>>) = series.unzip();
         let mut all = correlate::all_pairs(&series);
         let significant = all.iter().filter(|found| found.significant()).count();
         let pairs = all.len();

@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! The load of each CPU over time, in equal bins and bounded memory.
 //!
-//! Nobody knows beforehand how long a trace is. Bins begin short; whenever there would be more than
-//! [`BINS_MAX`], two and two become one.
+//! Nobody knows beforehand how long a trace is and how many CPUs it has. Bins begin short; whenever
+//! there would be more than [`BINS_MAX`], or more than [`CELLS_MAX`] of all CPUs, two and two become one.
 
 /// So many bins at most.
 pub const BINS_MAX: usize = 4096;
+/// Bins of all CPUs together at most, 8 MiB: with more than 512 CPUs they get wider.
+pub const CELLS_MAX: usize = 1 << 21;
 /// Width of a bin at first, in ns.
 pub const WIDTH_MIN_NS: u64 = 100_000;
 
@@ -24,6 +26,10 @@ pub struct Bins {
     start_ns: Option<u64>,
     width_ns: u64,
     rows: Vec<Row>,
+    /// Rows that were seen.
+    seen: usize,
+    /// So many bins each has at most.
+    bins_max: usize,
     /// Bins in which events are missing.
     gaps: Vec<usize>,
     len: usize,
@@ -32,7 +38,7 @@ pub struct Bins {
 impl Bins {
     /// None yet; the first instant begins the first bin.
     pub fn new() -> Bins {
-        Bins { width_ns: WIDTH_MIN_NS, ..Bins::default() }
+        Bins { width_ns: WIDTH_MIN_NS, bins_max: BINS_MAX, ..Bins::default() }
     }
 
     /// From `at_ns` on the load of `cpu` is `value`.
@@ -41,6 +47,11 @@ impl Bins {
         let cpu = cpu as usize;
         if cpu >= self.rows.len() {
             self.rows.resize_with(cpu + 1, Row::default);
+        }
+        if !self.rows[cpu].seen {
+            self.seen += 1;
+            self.bins_max = BINS_MAX.min(CELLS_MAX / self.seen.next_power_of_two());
+            self.reach(at_ns);
         }
         let (start_ns, width_ns) = (self.start_ns.unwrap_or(at_ns), self.width_ns);
         let row = &mut self.rows[cpu];
@@ -67,7 +78,7 @@ impl Bins {
     fn reach(&mut self, at_ns: u64) {
         self.start_ns.get_or_insert(at_ns);
         let mut bin = self.bin(at_ns);
-        while bin >= BINS_MAX {
+        while bin >= self.bins_max {
             self.halve();
             bin = self.bin(at_ns);
         }
@@ -93,6 +104,7 @@ impl Bins {
         let cpus = self.rows.into_iter().enumerate().filter(|(_, row)| row.seen);
         let cpus = cpus.map(|(cpu, mut row)| {
             row.add_until(end_ns, start_ns, width_ns);
+            row.sums.reserve_exact(len.saturating_sub(row.sums.len()));
             row.sums.resize(len, 0.0);
             row.sums.iter_mut().for_each(|sum| *sum /= width_ns as f32);
             (cpu as u32, row.sums)
@@ -114,6 +126,9 @@ impl Row {
             return;
         }
         if self.sums.len() <= last {
+            // Room for no more than there may ever be.
+            let room = (last + 1).next_power_of_two();
+            self.sums.reserve_exact(room - self.sums.len());
             self.sums.resize(last + 1, 0.0);
         }
         let mut bin = (from_ns / width_ns) as usize;
@@ -190,6 +205,22 @@ mod tests {
         assert_eq!(loads.width_ns, 1_600_000);
         assert_eq!(loads.len, 2500);
         assert!(loads.cpus[0].1.iter().all(|mean| (mean - 0.5).abs() < 1e-3));
+    }
+
+    #[test]
+    fn many_cpus_have_wider_bins_and_the_same_means() {
+        let mut bins = Bins::new();
+        for cpu in 0..8192u32 {
+            bins.set(cpu, 0, 1.0);
+        }
+        (0..8192).for_each(|cpu| bins.set(cpu, 400_000_000, 3.0));
+        let loads = bins.finish(800_000_000);
+        assert!(loads.len * loads.cpus.len() <= CELLS_MAX && loads.len > 100, "{}", loads.len);
+        for (cpu, row) in &loads.cpus {
+            assert_eq!(row.len(), loads.len);
+            let mean = row.iter().sum::<f32>() / loads.len as f32;
+            assert!((mean - 2.0).abs() < 0.03, "CPU {cpu}: {mean}");
+        }
     }
 
     #[test]

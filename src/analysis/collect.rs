@@ -433,6 +433,14 @@ impl Sink for Collector {
         let layout = Arc::clone(&sums.layout);
         self.frames.sample(sample, &layout, &mut |found| take(sums, &found));
     }
+
+    fn gap(&mut self, at_ns: u64) {
+        self.note_time(at_ns);
+        let sums = &mut self.sums;
+        let layout = Arc::clone(&sums.layout);
+        self.frames.gap(&layout, &mut |found| take(sums, &found));
+        self.sums.bins.gap(at_ns);
+    }
 }
 
 #[cfg(test)]

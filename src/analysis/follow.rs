@@ -10,14 +10,30 @@
 //!
 //! A move is told when it is known what came of it: the task runs, sleeps, ends, is moved again, or
 //! the trace has a gap or its end.
+//!
+//! Memory is bounded whatever a trace claims: it grows with the tasks that were really met, up to
+//! [`TASKS_MAX`] of them and [`OPEN_MAX`] moves.
+//!
+//! Bad at: more tasks than that at a time. One that neither runs nor waits is forgotten for each new
+//! one, which [`Follower::forgotten`] counts, and is as unknown as at the beginning when it comes back.
 
 use super::event::{Comm, Context, Event, Left, PID_MAX, Pid, What};
 use super::watch::{Load, Move, Was, Watch};
+use rustc_hash::FxHashMap;
+
+/// Tasks that are followed at a time.
+pub const TASKS_MAX: usize = 1 << 16;
+/// Moves of which it is not known what came of them; beyond that all are told as they are.
+pub const OPEN_MAX: usize = 1 << 14;
+/// Tasks that are looked at for one that can be forgotten, before any is.
+const PROBES: usize = 64;
 
 /// A wakeup may carry an earlier time than the going to sleep that it ended, by this much.
 const CLOCK_SLACK_NS: u64 = 100_000;
 /// Moves that wait for the next switch of a CPU; beyond that the switch tells about the first ones.
 const ARRIVING_MAX: usize = 256;
+/// A CPU keeps room for so many of them.
+const ARRIVING_KEPT: usize = 16;
 
 /// Why a task waits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -66,8 +82,14 @@ impl Cpu {
 pub struct Follower {
     tasks: Vec<Task>,
     free: Vec<usize>,
-    /// One more than the slot of each number; 0: none.
-    slots: Vec<u32>,
+    /// The slot of each number.
+    slots: FxHashMap<Pid, usize>,
+    /// Where to look next for a task to forget.
+    hand: usize,
+    /// Moves that are not told yet.
+    untold: usize,
+    /// Moves that wait for the next switch of a CPU.
+    arriving: usize,
     cpus: Vec<Cpu>,
     idle: u32,
     waiting: u32,
@@ -76,6 +98,8 @@ pub struct Follower {
     pub repairs: u64,
     /// Numbers that were given to another task while the one before had not ended.
     pub reused: u64,
+    /// Tasks that were forgotten because there were more than [`TASKS_MAX`].
+    pub forgotten: u64,
     /// Most tasks that were alive at a time.
     pub tasks_max: usize,
 }
@@ -130,9 +154,7 @@ impl Follower {
 
     /// The trace is over.
     pub fn finish(&mut self, watch: &mut impl Watch) {
-        for slot in 0..self.tasks.len() {
-            self.close(slot, None, watch);
-        }
+        self.close_all(watch);
     }
 
     fn cpu(&mut self, cpu: u32) -> &mut Cpu {
@@ -144,7 +166,7 @@ impl Follower {
     }
 
     fn known(&self, pid: Pid) -> Option<usize> {
-        (*self.slots.get(pid as usize)? as usize).checked_sub(1)
+        self.slots.get(&pid).copied()
     }
 
     /// The living task of number `pid`, with its newest name; `None` for an idle task.
@@ -155,6 +177,9 @@ impl Follower {
         if let Some(slot) = self.known(pid) {
             self.tasks[slot].comm = comm;
             return Some(slot);
+        }
+        if self.free.is_empty() && self.tasks.len() >= TASKS_MAX {
+            self.make_room(watch);
         }
         let task = Task { pid, comm, state: State::Unknown, cpu: None, numa: false, open: None };
         let slot = match self.free.pop() {
@@ -167,10 +192,7 @@ impl Follower {
                 self.tasks.len() - 1
             }
         };
-        if self.slots.len() <= pid as usize {
-            self.slots.resize((pid as usize + 1).next_power_of_two(), 0);
-        }
-        self.slots[pid as usize] = slot as u32 + 1;
+        self.slots.insert(pid, slot);
         self.tasks_max = self.tasks_max.max(self.tasks.len() - self.free.len());
         watch.anew(slot);
         Some(slot)
@@ -184,6 +206,18 @@ impl Follower {
         }
     }
 
+    /// Forget a task, of the next few one that neither runs nor waits.
+    fn make_room(&mut self, watch: &mut impl Watch) {
+        let nr_tasks = self.tasks.len();
+        let busy =
+            |task: &Task| matches!(task.state, State::Running { .. } | State::Waiting { .. });
+        let near = (0..PROBES).map(|step| (self.hand + step) % nr_tasks);
+        let slot = near.clone().find(|&slot| !busy(&self.tasks[slot])).unwrap_or(self.hand);
+        self.hand = (slot + 1) % nr_tasks;
+        self.forgotten += 1;
+        self.end(slot, watch);
+    }
+
     fn end(&mut self, slot: usize, watch: &mut impl Watch) {
         self.close(slot, None, watch);
         if let Some(cpu) = self.unqueue(slot) {
@@ -194,16 +228,28 @@ impl Follower {
                 cpu.current = None;
             }
         }
-        self.slots[self.tasks[slot].pid as usize] = 0;
+        self.release(slot);
+    }
+
+    fn release(&mut self, slot: usize) {
+        self.slots.remove(&self.tasks[slot].pid);
         self.free.push(slot);
     }
 
     /// Tell about the move of `slot` that is not told yet.
     fn close(&mut self, slot: usize, ran_at_ns: Option<u64>, watch: &mut impl Watch) {
         if let Some(mut moved) = self.tasks[slot].open.take() {
+            self.untold -= 1;
             moved.ran_after_ns = ran_at_ns.map(|at_ns| at_ns.saturating_sub(moved.at_ns));
             watch.moved(&moved);
         }
+    }
+
+    /// Tell about all moves, and wait for nothing more.
+    fn close_all(&mut self, watch: &mut impl Watch) {
+        (0..self.tasks.len()).for_each(|slot| self.close(slot, None, watch));
+        self.cpus.iter_mut().for_each(|cpu| cpu.arriving = Vec::new());
+        self.arriving = 0;
     }
 
     // ---- queues ---------------------------------------------------------------------------------
@@ -272,13 +318,16 @@ impl Follower {
     fn arrived(&mut self, cpu: u32, left: Left) {
         let now_ns = self.now_ns;
         let mut arriving = std::mem::take(&mut self.cpu(cpu).arriving);
+        self.arriving -= arriving.len();
         for (slot, at_ns) in arriving.drain(..) {
             let open = self.tasks.get_mut(slot).and_then(|task| task.open.as_mut());
             if let Some(moved) = open.filter(|moved| moved.at_ns == at_ns && moved.to == cpu) {
                 moved.then = Some((left, now_ns - at_ns));
             }
         }
-        self.cpu(cpu).arriving = arriving;
+        if arriving.capacity() <= ARRIVING_KEPT {
+            self.cpu(cpu).arriving = arriving;
+        }
     }
 
     fn leave(&mut self, slot: usize, cpu: u32, left: Left, watch: &mut impl Watch) {
@@ -313,8 +362,7 @@ impl Follower {
             Left::Untold => self.tasks[slot].state = State::Unknown,
             Left::Dead => {
                 self.tasks[slot].state = State::Asleep { since_ns: now_ns, woken_early: false };
-                self.slots[self.tasks[slot].pid as usize] = 0;
-                self.free.push(slot);
+                self.release(slot);
             }
         }
     }
@@ -341,7 +389,7 @@ impl Follower {
         {
             // Nobody told: a trace without moves, or one that was lost.
             self.close(slot, None, watch);
-            self.open(None, slot, from, cpu);
+            self.open(None, slot, from, cpu, watch);
         }
         self.close(slot, Some(now_ns), watch);
         self.tasks[slot].cpu = Some(cpu);
@@ -404,7 +452,7 @@ impl Follower {
         if self.tasks[slot].cpu != Some(from) {
             self.repairs += 1;
         }
-        self.open(Some(event).filter(|_| !implied), slot, from, to);
+        self.open(Some(event).filter(|_| !implied), slot, from, to, watch);
         match self.tasks[slot].state {
             State::Waiting { since_ns, cause } => {
                 let was_on = self.unqueue(slot);
@@ -423,7 +471,17 @@ impl Follower {
     }
 
     /// Note a move, to be told later. Loads are those before it.
-    fn open(&mut self, event: Option<&Event>, slot: usize, from: u32, to: u32) {
+    fn open(
+        &mut self,
+        event: Option<&Event>,
+        slot: usize,
+        from: u32,
+        to: u32,
+        watch: &mut impl Watch,
+    ) {
+        if self.untold >= OPEN_MAX || self.arriving >= OPEN_MAX {
+            self.close_all(watch);
+        }
         let now_ns = self.now_ns;
         let was = match self.tasks[slot].state {
             State::Unknown => Was::Unknown,
@@ -443,7 +501,9 @@ impl Follower {
         let arriving = &mut self.cpu(to).arriving;
         if arriving.len() < ARRIVING_MAX {
             arriving.push((slot, now_ns));
+            self.arriving += 1;
         }
+        self.untold += 1;
         let task = &mut self.tasks[slot];
         task.open = Some(Box::new(Move {
             at_ns: now_ns,
@@ -470,14 +530,12 @@ impl Follower {
 
     /// Anything may have happened.
     fn gap(&mut self, watch: &mut impl Watch) {
-        for slot in 0..self.tasks.len() {
-            self.close(slot, None, watch);
-            self.tasks[slot].state = State::Unknown;
-            self.tasks[slot].cpu = None;
+        self.close_all(watch);
+        for task in &mut self.tasks {
+            (task.state, task.cpu) = (State::Unknown, None);
         }
         for cpu in &mut self.cpus {
             (cpu.current, cpu.waiting) = (None, 0);
-            cpu.arriving.clear();
         }
         (self.idle, self.waiting) = (0, 0);
         watch.gap(self.now_ns);

@@ -25,6 +25,8 @@ use std::collections::VecDeque;
 const SOON_NS: u64 = 100_000;
 /// Moves that wait to be judged; beyond that the oldest is judged by what is known.
 const PENDING_MAX: usize = 256;
+/// Changes of one frame, of which a machine has one for each CPU; beyond that a new frame begins.
+const CHANGED_MAX: usize = 8192;
 /// Samples that are seen before a series counts as one of changes.
 const SAMPLES_MIN: u64 = 40;
 
@@ -73,7 +75,7 @@ pub struct Frames {
 impl Frames {
     /// Take in a sample; `found` is told what the frames before it show.
     pub fn sample(&mut self, sample: &Sample, layout: &Layout, found: &mut dyn FnMut(Transfer)) {
-        if sample.at_ns > self.at_ns {
+        if sample.at_ns > self.at_ns || self.changed.len() >= CHANGED_MAX {
             self.frame(layout);
             self.at_ns = sample.at_ns;
             self.settle(found);
@@ -89,6 +91,12 @@ impl Frames {
             self.changed.push((sample.cpu, before, sample.runnable));
             self.habits.load(layout, sample.at_ns, sample.cpu, Some(whole(sample.runnable)));
         }
+    }
+
+    /// What comes has nothing to do with what was: a load that differs there is no move.
+    pub fn gap(&mut self, layout: &Layout, found: &mut dyn FnMut(Transfer)) {
+        self.finish(layout, found);
+        self.loads.clear();
     }
 
     /// There is nothing more.

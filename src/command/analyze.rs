@@ -8,6 +8,7 @@ use crate::analysis::report::Report;
 use crate::cli::AnalyzeArgs;
 use crate::fault::Fault;
 use crate::model::{PenaltyTable, file};
+use crate::recording::Recording;
 use crate::topology::Topology;
 use crate::ui::analysis::{compare, page, summary};
 use anyhow::{Context, Result, bail};
@@ -79,8 +80,9 @@ fn report(path: &Path, topo: &Topology, machine: &str, table: &PenaltyTable) -> 
         false => {
             let file = File::open(path).context("the trace cannot be opened")?;
             if recorded::is_recording(path) {
-                let file = std::fs::read(path).context("the recording cannot be read")?;
-                return recorded::report(file, &name, layout, machine, table);
+                let bytes = file.metadata().map_or(0, |meta| meta.len());
+                let recording = Recording::from_file(file)?;
+                return recorded::report(&recording, bytes, &name, layout, machine, table);
             }
             let bytes = file.metadata().map_or(0, |meta| meta.len());
             (Box::new(file), bytes)

@@ -11,6 +11,7 @@
 use crate::analysis::assemble::analyse_from;
 use crate::analysis::collect::Collector;
 use crate::analysis::event::{Comm, Context as Code, Event, Left, PID_MAX, Told, What};
+use crate::analysis::follow::TASKS_MAX;
 use crate::analysis::infer;
 use crate::analysis::layout::Layout;
 use crate::analysis::read::{Format, Intake, Sink};
@@ -18,7 +19,7 @@ use crate::analysis::report::Report;
 use crate::control::wire::Frame;
 use crate::events::{Decision, Kind, Outcome, Slice, Who};
 use crate::model::PenaltyTable;
-use crate::recording::{Entry, Recording};
+use crate::recording::{Cgroup, Entry, Recording};
 use anyhow::Result;
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap, HashMap};
@@ -34,6 +35,10 @@ const NO_GAP_NS: u64 = 50_000;
 const TIME_MAX_NS: u64 = 1 << 62;
 /// CPUs above this are damage.
 const CPU_MAX: u32 = 8191;
+/// Most events that are held back, some 25 MB; beyond that the first are told.
+const HELD_MAX: usize = 100_000;
+/// Bytes of the paths of cgroups that are kept.
+const PATHS_MAX: usize = 4 << 20;
 
 /// True if the file begins like a recording.
 pub(super) fn is_recording(path: &Path) -> bool {
@@ -42,23 +47,22 @@ pub(super) fn is_recording(path: &Path) -> bool {
     read.is_ok() && Recording::begins(&begin)
 }
 
-/// The report of the recording in `file`, called `name`.
+/// The report of a recording of `bytes` bytes, called `name`.
 ///
 /// # Errors
-/// When it is no recording, or has nothing that ran and no decision.
+/// When it cannot be read, or has nothing that ran and no decision.
 pub fn report(
-    file: Vec<u8>,
+    recording: &Recording,
+    bytes: u64,
     name: &str,
     layout: Layout,
     machine: &str,
     table: &PenaltyTable,
 ) -> Result<Report> {
-    let bytes = file.len() as u64;
-    let recording = Recording::new(file)?;
     let mut names = HashMap::new();
     let collector = Collector::new(layout, table);
     let mut report = analyse_from(collector, name, machine, |collector| {
-        feed(&recording, bytes, collector, &mut names)
+        feed(recording, bytes, collector, &mut names)
     })?;
     for row in &mut report.cgroups {
         let id = row.name.rsplit(' ').next().and_then(|id| id.parse::<u64>().ok());
@@ -79,17 +83,25 @@ fn feed(
     let format = Some(Format::Recording);
     let mut intake = Intake { format, bytes, ..Intake::default() };
     let mut events = Events::default();
+    let mut path_bytes = 0;
     let missing = recording.replay(&mut |entry| {
         intake.lines += 1;
         match entry {
             Entry::Frame(Frame::Slice(slice)) => events.slice(&slice),
-            Entry::Frame(Frame::Decision(decision)) => events.decision(*decision),
+            Entry::Frame(Frame::Decision(decision)) => events.decision(&decision),
             Entry::Frame(Frame::Outcome(outcome)) => events.outcome(&outcome),
             Entry::Frame(Frame::Lost { ring, queue }) => {
                 intake.gaps += 1;
-                events.add(events.latest_ns, 0, What::Lost(Some(ring + queue)));
+                let lost = ring.saturating_add(queue);
+                events.add(events.latest_ns, 0, What::Lost(Some(lost)));
             }
-            Entry::Cgroup(cgroup) => drop(names.insert(cgroup.id, cgroup.path)),
+            Entry::Cgroup(cgroup) => {
+                // The paths of many are left out, not of a few with long ones.
+                path_bytes += cgroup.path.len() + size_of::<Cgroup>();
+                if path_bytes <= PATHS_MAX {
+                    names.insert(cgroup.id, cgroup.path);
+                }
+            }
             Entry::Frame(Frame::Ended {}) | Entry::Load(_) | Entry::End => {}
         }
         events.settle(events.latest_ns.saturating_sub(WINDOW_NS), collector);
@@ -102,6 +114,23 @@ fn feed(
     intake.broken_lines =
         missing.sentences().into_iter().map(|text| (intake.lines, text)).collect();
     Ok(intake)
+}
+
+/// What is told of a move that was decided.
+#[derive(Clone, Copy)]
+struct Decided {
+    kind: infer::Kind,
+    /// ΔL and P in ns.
+    price: Option<(i64, i64)>,
+}
+
+/// Room for another one in `map`. It holds what is soon asked for; so many at a time do not occur
+/// but in damage, and all are forgotten then.
+fn room<V>(map: &mut HashMap<u32, V>) -> &mut HashMap<u32, V> {
+    if map.len() >= TASKS_MAX {
+        map.clear();
+    }
+    map
 }
 
 /// Events that are held back, in the order of time.
@@ -118,7 +147,7 @@ struct Events {
     /// Where each task ran last.
     cpus: HashMap<u32, u32>,
     /// What was decided about a task and has not shown yet.
-    decided: HashMap<u32, Decision>,
+    decided: HashMap<u32, Decided>,
 }
 
 impl Events {
@@ -138,7 +167,7 @@ impl Events {
             over.into_iter().for_each(|cpu| self.end(cpu));
         }
         while let Some(&Reverse((at_ns, order))) = self.held.peek()
-            && at_ns <= until_ns
+            && (at_ns <= until_ns || self.held.len() > HELD_MAX)
         {
             self.held.pop();
             let Some((cpu, what)) = self.whats.remove(&order) else { continue };
@@ -187,28 +216,27 @@ impl Events {
 
     /// A task is on `cpu` from `at_ns` on.
     fn arrive(&mut self, who: &Who, cpu: u32, at_ns: u64) {
-        let from = self.cpus.insert(who.pid, cpu);
-        let decision = self.decided.remove(&who.pid);
+        let from = room(&mut self.cpus).insert(who.pid, cpu);
+        let decided = self.decided.remove(&who.pid);
         let Some(from) = from.filter(|from| *from != cpu) else { return };
-        let kind =
-            decision.as_ref().map_or(infer::Kind::Undetermined, |decision| match decision.kind {
-                Kind::Place => infer::Kind::Wakeup,
-                Kind::Push => infer::Kind::Push,
-                Kind::Pull => infer::Kind::Pull,
-            });
-        let question = decision.and_then(|decision| decision.question);
-        let price = question.map(|question| (question.gain_ns, question.penalty_ns));
+        let unknown = Decided { kind: infer::Kind::Undetermined, price: None };
+        let Decided { kind, price } = decided.unwrap_or(unknown);
         let told = Told { kind, cgroup: who.cgroup, price };
         let (pid, comm) = (who.pid, Comm::new(who.comm.as_bytes()));
         self.add(at_ns, cpu, What::Told { pid, comm, from, to: cpu, told });
     }
 
-    fn decision(&mut self, decision: Decision) {
+    fn decision(&mut self, decision: &Decision) {
         self.latest_ns = self.latest_ns.max(decision.at_ns);
         let pid = decision.who.as_ref().map(|who| who.pid);
-        if let Some(pid) = pid.filter(|_| decision.verdict.is_applied()) {
-            self.decided.insert(pid, decision);
-        }
+        let Some(pid) = pid.filter(|_| decision.verdict.is_applied()) else { return };
+        let kind = match decision.kind {
+            Kind::Place => infer::Kind::Wakeup,
+            Kind::Push => infer::Kind::Push,
+            Kind::Pull => infer::Kind::Pull,
+        };
+        let price = decision.question.as_ref().map(|q| (q.gain_ns, q.penalty_ns));
+        room(&mut self.decided).insert(pid, Decided { kind, price });
     }
 
     /// A moved task runs: it has waited on its new CPU.

@@ -30,8 +30,9 @@ impl<'a> In<'a> {
         In { bytes, last_ns: 0, tasks: Vec::new() }
     }
 
-    pub fn is_empty(&self) -> bool {
-        self.bytes.is_empty()
+    /// Bytes that are not read yet.
+    pub fn left(&self) -> usize {
+        self.bytes.len()
     }
 }
 
@@ -130,6 +131,11 @@ impl Coded for Vec<u64> {
     }
 }
 
+/// Longest text, in bytes: what the kernel takes as a path.
+pub const TEXT_MAX: usize = 4096;
+/// Longest name of a task: 15 bytes, of which each may have become a replacement character.
+const COMM_MAX: usize = 45;
+
 impl Coded for String {
     fn put(&self, out: &mut Out) {
         (self.len() as u64).put(out);
@@ -137,7 +143,7 @@ impl Coded for String {
     }
 
     fn take(from: &mut In) -> Option<String> {
-        let len = u64::take(from)?.try_into().ok()?;
+        let len = usize::try_from(u64::take(from)?).ok().filter(|len| *len <= TEXT_MAX)?;
         let (text, rest) = from.bytes.split_at_checked(len)?;
         from.bytes = rest;
         String::from_utf8(text.to_vec()).ok()
@@ -188,6 +194,10 @@ impl Coded for Who {
             cgroup: Coded::take(from)?,
             comm: Coded::take(from)?,
         };
+        // Whoever refers to it later gets a copy.
+        if who.comm.len() > COMM_MAX {
+            return None;
+        }
         from.tasks.push(who.clone());
         Some(who)
     }

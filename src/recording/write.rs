@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! Writes a recording, a block at a time.
 
-use super::code::{Coded, Out};
+use super::code::{Coded, Out, TEXT_MAX};
 use super::load::Meter;
 use super::{Cgroup, Entry, Head, MAGIC, VERSION, block};
 use crate::control::wire::Frame;
@@ -98,7 +98,7 @@ impl<W: Write> Recorder<W> {
         if !self.known.insert(who.cgroup) {
             return;
         }
-        if let Some(path) = (self.names)(who.cgroup) {
+        if let Some(path) = (self.names)(who.cgroup).filter(|path| path.len() <= TEXT_MAX) {
             Entry::Cgroup(Cgroup { id: who.cgroup, path }).put(&mut self.block);
         }
     }

@@ -130,6 +130,9 @@ pub trait Sink {
     fn event(&mut self, event: &Event);
     /// The next sample; times never fall.
     fn sample(&mut self, sample: &Sample);
+    /// Samples before and after `at_ns` have nothing to do with each other. (Of events this is told by
+    /// [`What::Lost`].)
+    fn gap(&mut self, _at_ns: u64) {}
 }
 
 /// Makes times never fall.
@@ -229,6 +232,7 @@ struct Reader {
 }
 
 impl Reader {
+    /// What cannot be read: its beginning, or of a packet what is wrong with it.
     fn broken(&mut self, line: &[u8]) {
         self.intake.lines += 1;
         self.intake.broken += 1;
@@ -268,7 +272,7 @@ impl Reader {
     /// What a trace of Perfetto says.
     fn found(&mut self, found: Found, sink: &mut impl Sink) {
         match found {
-            Found::Broken => return self.broken(b"(a packet)"),
+            Found::Broken(damage) => return self.broken(damage.to_string().as_bytes()),
             Found::Other => self.intake.other += 1,
             Found::Event(event) => self.event(event, sink),
         }
@@ -344,8 +348,12 @@ impl Reader {
     fn take(&mut self, mut sample: Sample, sink: &mut impl Sink) {
         self.intake.lines += 1;
         self.intake.events += 1;
-        let (at_ns, _) = self.clock.next(sample.at_ns, &mut self.intake);
+        let (at_ns, anew) = self.clock.next(sample.at_ns, &mut self.intake);
         sample.at_ns = at_ns;
+        if anew {
+            self.intake.gaps += 1;
+            sink.gap(at_ns);
+        }
         sink.sample(&sample);
     }
 }

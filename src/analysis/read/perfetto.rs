@@ -9,6 +9,10 @@
 //! afterwards. Where a trace has only the first, the wakeup counts from the move that follows, if one
 //! does.
 //!
+//! Nothing is reserved because a length in the trace asks for it: a packet is kept as it comes in, up
+//! to [`PACKET_MAX`], its columns are decoded where they stand, and of a bundle at most [`BATCH_MAX`]
+//! events are sorted at a time.
+//!
 //! Field numbers are those of Perfetto's `ftrace_event_bundle.proto`, `ftrace_event.proto` and
 //! `sched.proto`. Bad at: packets that are compressed, which are passed over.
 
@@ -16,17 +20,72 @@ use super::super::event::{Comm, Context, Event, Left, PID_MAX, Pid, What};
 use super::text::CPU_MAX;
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
+use std::fmt;
 
 /// Packets above this are passed over.
 const PACKET_MAX: usize = 8 << 20;
 /// Perfetto empties the kernel's buffers at least this often.
 const WINDOW_NS: u64 = 2_000_000_000;
-/// Most events that are held back, some 30 MB.
+/// Most events that are held back, some 22 MB.
 const HELD_MAX: usize = 200_000;
+/// Events of a bundle that are sorted together; a larger one is taken in parts.
+const BATCH_MAX: usize = 1 << 14;
+/// Names of a bundle that are told apart; tasks with later ones have none.
+const NAMES_MAX: usize = 1 << 16;
+/// The beginning of a packet is given room in steps of so many bytes.
+const ROOM: usize = 1 << 20;
 /// The CPU of a woken task is chosen within this time.
 const CHOSEN_NS: u64 = 50_000;
 /// Wakings that wait for a CPU to be chosen.
 const WAKING_MAX: usize = 256;
+
+/// What is wrong with a trace, and where.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Damage {
+    /// Offset of the packet, in bytes.
+    pub at: u64,
+    /// What is wrong there.
+    pub why: Why,
+}
+
+/// What is wrong with a packet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Why {
+    /// It begins with another byte than packets do.
+    Begin(u8),
+    /// It says that it is so long.
+    TooLong(u64),
+    /// The trace ends within it.
+    Cut,
+    /// A field in it is longer than what holds it, or of no type that there is.
+    Field,
+    /// A number of a task or CPU in it, and the largest that there can be.
+    Number(u64, u64),
+    /// Its columns are of different lengths, or their times have no sum.
+    Columns,
+}
+
+impl fmt::Display for Damage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "at byte {}: ", self.at)?;
+        match self.why {
+            Why::Begin(byte) => {
+                write!(f, "{byte:#04x}, expected 0x0a, with which a packet begins")
+            }
+            Why::TooLong(len) => {
+                write!(f, "a packet of {len} bytes, expected {PACKET_MAX} at most")
+            }
+            Why::Cut => write!(f, "the trace ends within the packet that begins here"),
+            Why::Field => write!(f, "a packet with a field that is no whole field of its message"),
+            Why::Number(number, most) => {
+                write!(f, "a packet with task or CPU {number}, expected {most} at most")
+            }
+            Why::Columns => {
+                write!(f, "a packet with columns of events, expected as many values in each")
+            }
+        }
+    }
+}
 
 /// A value on the wire.
 #[derive(Clone, Copy)]
@@ -120,11 +179,11 @@ impl<'a> Body<'a> {
         body
     }
 
-    fn pid(&self, number: usize) -> Option<Pid> {
-        Pid::try_from(self.numbers[number]).ok().filter(|pid| *pid <= PID_MAX)
+    fn pid(&self, number: usize) -> Result<Pid, Why> {
+        pid_of(self.numbers[number])
     }
 
-    fn cpu(&self, number: usize) -> Option<u32> {
+    fn cpu(&self, number: usize) -> Result<u32, Why> {
         cpu_of(self.numbers[number])
     }
 
@@ -133,8 +192,14 @@ impl<'a> Body<'a> {
     }
 }
 
-fn cpu_of(number: u64) -> Option<u32> {
-    u32::try_from(number).ok().filter(|cpu| u64::from(*cpu) <= CPU_MAX)
+fn cpu_of(number: u64) -> Result<u32, Why> {
+    let cpu = u32::try_from(number).ok().filter(|cpu| u64::from(*cpu) <= CPU_MAX);
+    cpu.ok_or(Why::Number(number, CPU_MAX))
+}
+
+fn pid_of(number: u64) -> Result<Pid, Why> {
+    let pid = Pid::try_from(number).ok().filter(|pid| *pid <= PID_MAX);
+    pid.ok_or(Why::Number(number, u64::from(PID_MAX)))
 }
 
 /// What happened, or that a task is about to be woken.
@@ -144,8 +209,8 @@ enum Said {
     Waking(Pid, Comm, u32),
 }
 
-/// What an event's own message says. `None`: damaged; `Some(None)`: nothing that counts.
-fn said(kind: u32, message: &[u8]) -> Option<Option<Said>> {
+/// What an event's own message says; `None`: nothing that counts.
+fn said(kind: u32, message: &[u8]) -> Result<Option<Said>, Why> {
     let body = Body::read(message);
     let what = match kind {
         4 => What::Switch {
@@ -159,7 +224,7 @@ fn said(kind: u32, message: &[u8]) -> Option<Option<Said>> {
             let (pid, comm, cpu) = (body.pid(2)?, body.comm(1), body.cpu(5)?);
             What::Wakeup { pid, comm, cpu, new: kind == 114 }
         }
-        20 => return Some(Some(Said::Waking(body.pid(2)?, body.comm(1), body.cpu(5)?))),
+        20 => return Ok(Some(Said::Waking(body.pid(2)?, body.comm(1), body.cpu(5)?))),
         491 => What::Migrate {
             pid: body.pid(2)?,
             comm: body.comm(1),
@@ -169,9 +234,9 @@ fn said(kind: u32, message: &[u8]) -> Option<Option<Said>> {
         237 => What::Exec { pid: body.pid(2)? },
         238 => What::Exit { pid: body.pid(2)? },
         239 => What::Fork { child: body.pid(4)?, comm: body.comm(3) },
-        _ => return Some(None),
+        _ => return Ok(None),
     };
-    Some(Some(Said::What(what)))
+    Ok(Some(Said::What(what)))
 }
 
 /// An event that is held back; sorted by time, then by order.
@@ -205,7 +270,19 @@ pub enum Found {
     /// A packet or event of another kind.
     Other,
     /// Damage.
-    Broken,
+    Broken(Damage),
+}
+
+/// When, who ran, and what is told.
+type Timed = (u64, Pid, Said);
+
+/// Events of a bundle that are not held yet.
+#[derive(Debug, Default)]
+struct Batch {
+    cpu: u32,
+    /// Events are missing before the first.
+    lost: bool,
+    found: Vec<Timed>,
 }
 
 /// Reads a trace piece by piece.
@@ -213,6 +290,8 @@ pub enum Found {
 pub struct Perfetto {
     /// The beginning of a packet that is not whole yet.
     rest: Vec<u8>,
+    /// Offset in the trace of what is looked at.
+    at: u64,
     /// Bytes of a packet that is passed over.
     pass: u64,
     /// Damage goes on.
@@ -230,31 +309,52 @@ pub struct Perfetto {
 impl Perfetto {
     /// Take the next bytes of the trace and tell what is complete.
     pub fn take(&mut self, bytes: &[u8], tell: &mut dyn FnMut(Found)) {
-        let mut bytes = bytes;
-        if self.pass > 0 {
-            let passed = usize::try_from(self.pass).unwrap_or(usize::MAX).min(bytes.len());
-            self.pass -= passed as u64;
-            bytes = &bytes[passed..];
+        let passed = usize::try_from(self.pass).unwrap_or(usize::MAX).min(bytes.len());
+        self.pass -= passed as u64;
+        self.at += passed as u64;
+        let bytes = &bytes[passed..];
+        // Most packets are whole in what came; only the beginning of one is copied.
+        if self.rest.is_empty() {
+            let used = self.packets(bytes, tell);
+            self.keep(&bytes[used..]);
+            return;
+        }
+        self.keep(bytes);
+        let mut whole = std::mem::take(&mut self.rest);
+        let used = self.packets(&whole, tell);
+        drop(whole.drain(..used));
+        self.rest = whole;
+    }
+
+    /// Append to what is kept, with little room to spare.
+    fn keep(&mut self, bytes: &[u8]) {
+        let len = self.rest.len() + bytes.len();
+        if len > self.rest.capacity() {
+            self.rest.reserve_exact(len.next_multiple_of(ROOM) - self.rest.len());
         }
         self.rest.extend_from_slice(bytes);
-        let whole = std::mem::take(&mut self.rest);
-        let mut left = &whole[..];
+    }
+
+    /// Take what is whole of `bytes`, and say how much that was.
+    fn packets(&mut self, bytes: &[u8], tell: &mut dyn FnMut(Found)) -> usize {
+        let mut left = bytes;
         while !left.is_empty() {
+            let before = left.len();
             if let Some(packet) = packet_at(&mut left) {
                 self.lost = false;
                 self.packet(packet, tell);
-                continue;
-            }
-            if !self.skip(&mut left, tell) {
+            } else if !self.skip(&mut left, tell) {
                 break;
             }
+            self.at += (before - left.len()) as u64;
         }
-        self.rest = left.to_vec();
+        bytes.len() - left.len()
     }
 
     /// What stands here is no whole packet: pass it over if more bytes do not help. False if they may.
     fn skip(&mut self, left: &mut &[u8], tell: &mut dyn FnMut(Found)) -> bool {
         let mut after = *left;
+        let mut why = Why::Begin(left[0]);
         match varint(&mut after) {
             None if left.len() < 10 => return false,
             Some(0x0a) => {
@@ -264,30 +364,35 @@ impl Perfetto {
                     Some(len) if len <= PACKET_MAX as u64 => return false,
                     // A packet that is too long, unless its length is damage.
                     Some(len) if len < 1 << 32 => {
-                        tell(Found::Broken);
+                        self.broken(Why::TooLong(len), tell);
                         let here = usize::try_from(len).unwrap_or(usize::MAX).min(body.len());
                         self.pass = len - here as u64;
                         *left = &body[here..];
                         return true;
                     }
-                    _ => {}
+                    Some(len) => why = Why::TooLong(len),
+                    None => why = Why::Field,
                 }
             }
             _ => {}
         }
         // Damage: go on at the next byte that may begin a packet.
         if !std::mem::replace(&mut self.lost, true) {
-            tell(Found::Broken);
+            self.broken(why, tell);
         }
         let next = memchr::memchr(0x0a, &left[1..]).map_or(left.len(), |at| at + 1);
         *left = &left[next..];
         true
     }
 
+    fn broken(&self, why: Why, tell: &mut dyn FnMut(Found)) {
+        tell(Found::Broken(Damage { at: self.at, why }));
+    }
+
     /// There is nothing more.
     pub fn finish(&mut self, tell: &mut dyn FnMut(Found)) {
         if !self.rest.is_empty() || self.pass > 0 {
-            tell(Found::Broken);
+            self.broken(Why::Cut, tell);
         }
         while let Some(Reverse(held)) = self.held.pop() {
             self.tell(held, tell);
@@ -304,13 +409,15 @@ impl Perfetto {
             }
         }
         if !packet.is_empty() {
-            tell(Found::Broken);
+            self.broken(Why::Field, tell);
         } else if bundles == 0 {
             tell(Found::Other);
         }
-        while self.held.peek().is_some_and(|Reverse(held)| {
-            held.at_ns.saturating_add(WINDOW_NS) < self.latest_ns || self.held.len() > HELD_MAX
-        }) {
+        while self
+            .held
+            .peek()
+            .is_some_and(|Reverse(held)| held.at_ns.saturating_add(WINDOW_NS) < self.latest_ns)
+        {
             let Some(Reverse(held)) = self.held.pop() else { return };
             self.tell(held, tell);
         }
@@ -318,39 +425,70 @@ impl Perfetto {
 
     /// Events of one CPU.
     fn bundle(&mut self, bundle: &[u8], tell: &mut dyn FnMut(Found)) {
-        let (mut cpu, mut lost) = (None, false);
-        let mut found: Vec<(u64, Pid, Said)> = Vec::new();
+        // Which CPU may be written behind its events. One of number 0 need not be.
+        let mut batch = Batch::default();
         let mut message = bundle;
         while let Some((number, value)) = field(&mut message) {
             match (number, value) {
-                (1, Value::Number(number)) => cpu = cpu_of(number),
-                (3, Value::Number(number)) => lost = number != 0,
+                (1, Value::Number(number)) => batch.cpu = cpu_of(number).unwrap_or(0),
+                (3, Value::Number(number)) => batch.lost = number != 0,
+                _ => {}
+            }
+        }
+        let whole = message.is_empty();
+        message = bundle;
+        while let Some((number, value)) = field(&mut message) {
+            match (number, value) {
                 (2, Value::Bytes(event)) => match single(event) {
-                    Some(Some(event)) => found.push(event),
-                    Some(None) => tell(Found::Other),
-                    None => tell(Found::Broken),
+                    Ok(Some(event)) => self.gather(&mut batch, event, tell),
+                    Ok(None) => tell(Found::Other),
+                    Err(why) => self.broken(why, tell),
                 },
-                (4, Value::Bytes(columns)) if compact(columns, &mut found).is_none() => {
-                    tell(Found::Broken);
+                (4, Value::Bytes(columns)) => {
+                    let taken = compact(columns, &mut |at_ns, said| {
+                        self.gather(&mut batch, (at_ns, 0, said), tell);
+                    });
+                    if let Err(why) = taken {
+                        self.broken(why, tell);
+                    }
                 }
                 _ => {}
             }
         }
-        // A CPU of number 0 need not be written.
-        let cpu = cpu.unwrap_or(0);
-        if !message.is_empty() {
-            tell(Found::Broken);
+        if !whole {
+            self.broken(Why::Field, tell);
         }
-        found.sort_by_key(|(at_ns, _, _)| *at_ns);
-        if let Some((at_ns, pid, _)) = found.first().copied().filter(|_| lost) {
-            self.hold(at_ns, cpu, pid, Said::What(What::Lost(None)));
-        }
-        for (at_ns, pid, said) in found {
-            self.hold(at_ns, cpu, pid, said);
+        self.release(&mut batch, tell);
+    }
+
+    fn gather(&mut self, batch: &mut Batch, event: Timed, tell: &mut dyn FnMut(Found)) {
+        batch.found.push(event);
+        if batch.found.len() >= BATCH_MAX {
+            self.release(batch, tell);
         }
     }
 
-    fn hold(&mut self, at_ns: u64, cpu: u32, pid: Pid, mut said: Said) {
+    /// Hold what was gathered.
+    fn release(&mut self, batch: &mut Batch, tell: &mut dyn FnMut(Found)) {
+        batch.found.sort_by_key(|(at_ns, _, _)| *at_ns);
+        if let Some((at_ns, pid, _)) = batch.found.first().copied()
+            && std::mem::take(&mut batch.lost)
+        {
+            self.hold(at_ns, batch.cpu, pid, Said::What(What::Lost(None)), tell);
+        }
+        for (at_ns, pid, said) in batch.found.drain(..) {
+            self.hold(at_ns, batch.cpu, pid, said, tell);
+        }
+    }
+
+    fn hold(
+        &mut self,
+        at_ns: u64,
+        cpu: u32,
+        pid: Pid,
+        mut said: Said,
+        tell: &mut dyn FnMut(Found),
+    ) {
         if self.running.len() <= cpu as usize {
             self.running.resize(cpu as usize + 1, (0, Comm::default()));
         }
@@ -370,7 +508,15 @@ impl Perfetto {
         self.latest_ns = self.latest_ns.max(at_ns);
         self.order += 1;
         let order = self.order;
+        if self.held.len() == self.held.capacity() && self.held.len() > HELD_MAX / 4 {
+            self.held.reserve_exact(HELD_MAX + 1 - self.held.len());
+        }
         self.held.push(Reverse(Held { at_ns, order, cpu, current, current_comm, said }));
+        if self.held.len() > HELD_MAX
+            && let Some(Reverse(first)) = self.held.pop()
+        {
+            self.tell(first, tell);
+        }
     }
 
     /// An event whose time has come.
@@ -436,63 +582,74 @@ fn woken(waking: &Held, to: Option<u32>) -> Event {
     event(waking, what)
 }
 
-/// A message of one event. `None`: damaged; `Some(None)`: nothing that counts.
-fn single(mut message: &[u8]) -> Option<Option<(u64, Pid, Said)>> {
+/// A message of one event; `None`: nothing that counts.
+fn single(mut message: &[u8]) -> Result<Option<Timed>, Why> {
     let (mut at_ns, mut pid, mut found) = (0, 0, None);
     while let Some((number, value)) = field(&mut message) {
         match (number, value) {
             (1, Value::Number(time)) => at_ns = time,
             (2, Value::Number(number)) => {
-                pid = Pid::try_from(number).ok().filter(|pid| *pid <= PID_MAX)?;
+                pid = pid_of(number)?;
             }
             (kind, Value::Bytes(body)) => found = said(kind, body)?.or(found),
             _ => {}
         }
     }
-    message.is_empty().then_some(())?;
-    Some(found.map(|said| (at_ns, pid, said)))
-}
-
-/// Numbers in a row.
-fn packed(mut bytes: &[u8]) -> Option<Vec<u64>> {
-    let mut numbers = Vec::new();
-    while !bytes.is_empty() {
-        numbers.push(varint(&mut bytes)?);
+    if !message.is_empty() {
+        return Err(Why::Field);
     }
-    Some(numbers)
+    Ok(found.map(|said| (at_ns, pid, said)))
 }
 
 /// Switches and wakings as columns; times are differences.
-fn compact(mut message: &[u8], found: &mut Vec<(u64, Pid, Said)>) -> Option<()> {
-    let mut columns: [Vec<u64>; 12] = Default::default();
+fn compact(mut message: &[u8], give: &mut dyn FnMut(u64, Said)) -> Result<(), Why> {
+    let mut columns: [&[u8]; 12] = Default::default();
     let mut names: Vec<&[u8]> = Vec::new();
     while let Some((number, value)) = field(&mut message) {
         match (number, value) {
-            (5, Value::Bytes(name)) => names.push(name),
-            (1..=11, Value::Bytes(bytes)) => columns[number as usize] = packed(bytes)?,
+            (5, Value::Bytes(name)) if names.len() < NAMES_MAX => names.push(name),
+            (1..=4 | 6..=11, Value::Bytes(bytes)) if are_numbers(bytes) => {
+                columns[number as usize] = bytes;
+            }
+            (1..=4 | 6..=11, Value::Bytes(_)) => return Err(Why::Field),
             _ => {}
         }
     }
-    message.is_empty().then_some(())?;
-    let comm = |index: &u64| {
-        let name = usize::try_from(*index).ok().and_then(|index| names.get(index));
+    if !message.is_empty() {
+        return Err(Why::Field);
+    }
+    let comm = |index: u64| {
+        let name = usize::try_from(index).ok().and_then(|index| names.get(index));
         Comm::new(name.copied().unwrap_or_default())
     };
-    let pid_of = |number: &u64| Pid::try_from(*number).ok().filter(|pid| *pid <= PID_MAX);
+    let mut next = |column: usize| varint(&mut columns[column]);
     let mut at_ns = 0u64;
-    for (at, step) in columns[1].iter().enumerate() {
-        at_ns = at_ns.checked_add(*step)?;
-        let next = pid_of(columns[3].get(at)?)?;
-        let (left, next_comm) = (Left::from_bits(*columns[2].get(at)?), comm(columns[6].get(at)?));
-        let prev_comm = Comm::default();
-        let what = What::Switch { prev: UNTOLD, prev_comm, left, next, next_comm };
-        found.push((at_ns, 0, Said::What(what)));
+    while let Some(step) = next(1) {
+        at_ns = at_ns.checked_add(step).ok_or(Why::Columns)?;
+        let (Some(left), Some(pid), Some(name)) = (next(2), next(3), next(6)) else {
+            return Err(Why::Columns);
+        };
+        let (left, prev_comm) = (Left::from_bits(left), Comm::default());
+        let (next, next_comm) = (pid_of(pid)?, comm(name));
+        give(at_ns, Said::What(What::Switch { prev: UNTOLD, prev_comm, left, next, next_comm }));
     }
     at_ns = 0;
-    for (at, step) in columns[7].iter().enumerate() {
-        at_ns = at_ns.checked_add(*step)?;
-        let (pid, cpu) = (pid_of(columns[8].get(at)?)?, cpu_of(*columns[9].get(at)?)?);
-        found.push((at_ns, 0, Said::Waking(pid, comm(columns[11].get(at)?), cpu)));
+    while let Some(step) = next(7) {
+        at_ns = at_ns.checked_add(step).ok_or(Why::Columns)?;
+        let (Some(pid), Some(cpu), Some(name)) = (next(8), next(9), next(11)) else {
+            return Err(Why::Columns);
+        };
+        give(at_ns, Said::Waking(pid_of(pid)?, comm(name), cpu_of(cpu)?));
     }
-    Some(())
+    Ok(())
+}
+
+/// True for whole numbers in a row.
+fn are_numbers(mut bytes: &[u8]) -> bool {
+    while !bytes.is_empty() {
+        if varint(&mut bytes).is_none() {
+            return false;
+        }
+    }
+    true
 }

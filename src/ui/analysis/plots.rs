@@ -14,6 +14,8 @@ const TOP: f64 = 10.0;
 const AXIS: f64 = 24.0;
 /// The map is at most so high, however many CPUs there are.
 const MAP_HEIGHT_MAX: f64 = 1400.0;
+/// Rows of the map; with more CPUs each is the mean of several.
+const ROWS_MAX: usize = 512;
 /// More moves than this cover the map.
 pub const LINES_MAX: usize = 500;
 /// The load that is drawn darkest.
@@ -23,19 +25,22 @@ const LOAD_FULL: f32 = 4.0;
 pub fn map(report: &Report) -> String {
     let cpus = &report.map.cpus;
     let mut svg = Svg::default();
-    let row = (MAP_HEIGHT_MAX / cpus.len().max(1) as f64).min(26.0);
+    let per_row = cpus.len().div_ceil(ROWS_MAX).max(1);
+    let rows = cpus.len().div_ceil(per_row);
+    let row = (MAP_HEIGHT_MAX / rows.max(1) as f64).min(26.0);
     let y_of = |cpu: u32| {
         let at = cpus.partition_point(|(other, _)| *other < cpu);
-        TOP + at as f64 * row
+        TOP + (at / per_row) as f64 * row
     };
-    for (at, (cpu, loads)) in cpus.iter().enumerate() {
+    for (at, cpus) in cpus.chunks(per_row).enumerate() {
         let y = TOP + at as f64 * row;
         if row >= 9.0 || at % 16 == 0 {
-            svg.text((LEFT - 6.0, y + row.min(12.0) - 1.0), "end", &format!("CPU {cpu}"));
+            let name = format!("CPU {}", cpus[0].0);
+            svg.text((LEFT - 6.0, y + row.min(12.0) - 1.0), "end", &name);
         }
-        draw_row(&mut svg, loads, y, row);
+        draw_row(&mut svg, &mean(cpus), y, row);
     }
-    let bottom = TOP + cpus.len() as f64 * row;
+    let bottom = TOP + rows as f64 * row;
     let x_of = |at_ns: u64| {
         let share = at_ns.saturating_sub(report.start_ns) as f64 / report.span_ns.max(1) as f64;
         LEFT + share.min(1.0) * WIDTH
@@ -52,6 +57,16 @@ pub fn map(report: &Report) -> String {
         svg.text((x, bottom + AXIS - 8.0), "middle", &time(at_ns));
     }
     svg.finish("map", (LEFT + WIDTH + 40.0, bottom + AXIS), "Load of each CPU over time, and moves")
+}
+
+/// The mean load of CPUs.
+fn mean(cpus: &[(u32, Vec<f32>)]) -> Vec<f32> {
+    let mut sum = cpus[0].1.clone();
+    for (_, loads) in &cpus[1..] {
+        sum.iter_mut().zip(loads).for_each(|(sum, load)| *sum += load);
+    }
+    sum.iter_mut().for_each(|sum| *sum /= cpus.len() as f32);
+    sum
 }
 
 /// Neighbours of the same shade become one rectangle.
