@@ -98,6 +98,31 @@ impl LearnTest {
     }
 }
 
+/// The environment variable that sets [`Counters`], for tests.
+pub const COUNTERS_VARIABLE: &str = "TOLL_COUNTERS";
+
+/// What refill factors are learned from (`TOLL_COUNTERS=hardware|software`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Counters {
+    /// Cycles and instructions, where the CPUs count them.
+    #[default]
+    Hardware,
+    /// The clock and page faults, for a test on a machine without counters.
+    Software,
+}
+
+impl Counters {
+    fn from_env() -> Result<Counters> {
+        match std::env::var(COUNTERS_VARIABLE).as_deref() {
+            Err(_) | Ok("" | "hardware") => Ok(Counters::Hardware),
+            Ok("software") => Ok(Counters::Software),
+            Ok(text) => {
+                Err(usage(format!("{COUNTERS_VARIABLE}={text}: expected hardware or software")))
+            }
+        }
+    }
+}
+
 /// The environment variable that sets [`Moments`], for tests.
 pub const MOMENTS_VARIABLE: &str = "TOLL_MOMENTS";
 
@@ -177,6 +202,8 @@ pub struct Config {
     pub check: PolicyCheck,
     /// How learning is hastened and deceived; a test's business.
     pub learn_test: LearnTest,
+    /// What refill factors are learned from.
+    pub counters: Counters,
     /// For tests: which moments move waiting tasks between LLCs.
     pub moments: Moments,
 }
@@ -223,6 +250,7 @@ impl Config {
             libbpf: cli.libbpf,
             check: PolicyCheck::from_env()?,
             learn_test: LearnTest::from_env()?,
+            counters: Counters::from_env()?,
             moments: Moments::from_env()?,
         })
     }

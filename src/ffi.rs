@@ -41,6 +41,14 @@ mod host {
         pub safe fn toll_host_expect_turn(avg_run: u64, run: u64, slice: u64) -> u64;
         pub safe fn toll_host_expect_stay(avg_run: u64, run: u64) -> u64;
         pub safe fn toll_host_delay_bucket(ns: u64) -> u32;
+        pub safe fn toll_host_cycles_due(
+            insns: u64,
+            usual_cycles: u64,
+            usual_insns: u64,
+            there_pm: u32,
+            here_pm: u32,
+        ) -> u64;
+        pub safe fn toll_host_refill_found(ran: u64, cycles: u64, due: u64, load: u64) -> u64;
         pub safe fn toll_host_hist_slot(ns: u64) -> u32;
         pub safe fn toll_host_vtime(used: u64, weight: u64) -> u64;
         pub safe fn toll_host_weight_usable(weight: u64, sum: u64, nr_cpus: u32) -> u64;
@@ -191,6 +199,17 @@ pub fn expect_stay(avg_run_ns: u64, run_ns: u64) -> u64 {
 /// `toll_delay_bucket()`: the bucket that counts a delay.
 pub fn delay_bucket(ns: u64) -> u32 {
     host::toll_host_delay_bucket(ns)
+}
+
+/// `toll_cycles_due()`: cycles that so many instructions should have taken after a move.
+pub fn cycles_due(insns: u64, usual: (u64, u64), there_pm: u32, here_pm: u32) -> u64 {
+    let (usual_cycles, usual_insns) = usual;
+    host::toll_host_cycles_due(insns, usual_cycles, usual_insns, there_pm, here_pm)
+}
+
+/// `toll_refill_found()`: the refill factor that a move turned out to have, 16384 = 1.0.
+pub fn refill_found(ran_ns: u64, cycles: u64, due: u64, load_ns: u64) -> u64 {
+    host::toll_host_refill_found(ran_ns, cycles, due, load_ns)
 }
 
 /// `toll_hist_slot()`: the slot of a histogram that counts a time.

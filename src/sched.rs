@@ -23,9 +23,10 @@ use crate::topology::Topology;
 use crate::ui::text;
 use crate::units::{MAX_CPUS, Ns};
 use anyhow::{Result, anyhow};
+use counting::Counting;
 use following::Following;
 use hotplug::Followed;
-use learning::Learning;
+use learning::{Learning, Seen};
 use libbpf_rs::skel::{OpenSkel, Skel};
 use libbpf_rs::{Link, OpenObject, ProgramInput};
 use log::{info, warn};
@@ -38,6 +39,7 @@ use std::mem::MaybeUninit;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+mod counting;
 mod ear;
 mod following;
 mod hotplug;
@@ -145,6 +147,7 @@ struct Scheduler<'obj> {
     /// The policy writer's memory.
     settled: bool,
     learning: Learning,
+    counting: Counting,
     check: PolicyCheck,
     cpus: hotplug::Memory,
     loaded_at: Instant,
@@ -201,6 +204,7 @@ impl<'obj> Scheduler<'obj> {
         if config.log >= log::LevelFilter::Trace {
             ask_for_verifier_figures(&mut open);
         }
+        let counting = Counting::prepare(config.counters, &topo, nr_cpu_ids(), &mut open)?;
         let nr_llcs = topo.llcs.len() as u32;
         open.maps.toll_cpus.set_max_entries(nr_cpu_ids())?;
         open.maps.toll_llcs.set_max_entries(nr_llcs)?;
@@ -218,6 +222,7 @@ impl<'obj> Scheduler<'obj> {
             policy,
             settled: false,
             learning,
+            counting,
             check,
             cpus: hotplug::Memory::default(),
             loaded_at: Instant::now(),
@@ -338,8 +343,14 @@ impl<'obj> Scheduler<'obj> {
         if !self.learning.is_due() {
             return Ok(());
         }
-        let delays = stats::delays::read(&self.skel.maps.toll_delays)?;
-        if let Some(next) = self.learning.look(delays, &self.policy, &self.topo) {
+        let hotplugs = self.skel.maps.bss_data.as_ref().map_or(0, |bss| bss.toll_hotplugs);
+        self.counting.follow(self.policy.learn, hotplugs, &self.topo, &self.skel);
+        let maps = &self.skel.maps;
+        let seen = Seen {
+            delays: stats::delays::read(&maps.toll_delays)?,
+            refills: stats::delays::read_refills(&maps.toll_refills)?,
+        };
+        if let Some(next) = self.learning.look(seen, &self.policy, &self.topo) {
             let before = std::mem::replace(&mut self.policy, next);
             if let Err(err) = self.write_policy() {
                 self.policy = before;

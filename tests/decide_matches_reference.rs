@@ -64,6 +64,23 @@ proptest! {
     }
 
     #[test]
+    fn cycles_due(
+        insns in any_u64(),
+        usual in (any_u64(), any_u64()),
+        there in any_u32(),
+        here in any_u32(),
+    ) {
+        let found = ffi::cycles_due(insns, usual, there, here);
+        prop_assert_eq!(found, reference::cycles_due(insns, usual, there, here));
+    }
+
+    #[test]
+    fn refill_found(ran in any_u64(), cycles in any_u64(), due in any_u64(), load in any_u64()) {
+        let found = ffi::refill_found(ran, cycles, due, load);
+        prop_assert_eq!(found, reference::refill_found(ran, cycles, due, load));
+    }
+
+    #[test]
     fn hist_slot(ns in prop_oneof![any_u64(), 0..10_000_000u64]) {
         prop_assert_eq!(ffi::hist_slot(ns), reference::hist_slot(ns));
     }

@@ -7,7 +7,7 @@
 mod measured_tables;
 
 use measured_tables::{DATE, full_table, measured};
-use scx_toll::measure::learned::{HopRow, LearnedTable, VERSION};
+use scx_toll::measure::learned::{HopRow, LearnedTable, RefillRow, VERSION};
 use scx_toll::measure::machine::Machine;
 use scx_toll::measure::store;
 use scx_toll::measure::table::{Cell, Origin};
@@ -21,7 +21,9 @@ fn table() -> LearnedTable {
         ns: Cell { from: Origin::Learned, ..measured(value) },
     };
     let hop = vec![row("llc", 10_800, 6_200.5), row("node", 21_280, 80_000.0)];
-    LearnedTable { version: VERSION, machine: full_table(&topo).machine, hop }
+    let factor = Cell { from: Origin::Learned, ..measured(0.75) };
+    let refill = vec![RefillRow { level: "node".into(), base: 2.5, factor }];
+    LearnedTable { version: VERSION, machine: full_table(&topo).machine, hop, refill }
 }
 
 fn refusal(text: &str, here: &Machine) -> String {
@@ -68,6 +70,10 @@ fn what_is_malformed_is_refused_in_one_sentence() {
         ("base_ns = 10800", "base_ns = -1", "line "),
         ("base_ns = 10800", "base_ns = 2000000000000", "base_ns is 2000000000000, expected 0 to"),
         ("base_ns = 10800\n", "", "missing field `base_ns`"),
+        ("base = 2.5", "base = -2.5", "refill node: base is -2.5, expected 0 to 1024"),
+        ("base = 2.5", "base = nan", "refill node: base is NaN, expected 0 to 1024"),
+        ("value = 0.75", "value = inf", "refill node: value is inf"),
+        ("75 }\nlevel = \"node\"", "75 }\nlevel = \"n\"", "refill: level is \"n\""),
     ] {
         assert!(text.contains(from), "{from:?} is not in {text}");
         let sentence = refusal(&text.replacen(from, to, 1), &here);

@@ -16,7 +16,7 @@ use scx_toll::control::change;
 use scx_toll::control::server::{Server, Wish};
 use scx_toll::control::wire::Answer;
 use scx_toll::measure::chase::Rng;
-use scx_toll::measure::learned::{HopRow, LearnedTable, VERSION};
+use scx_toll::measure::learned::{HopRow, LearnedTable, RefillRow, VERSION};
 use scx_toll::measure::table::{Cell, Origin, Table};
 use scx_toll::model::{PenaltyMatrix, PenaltyTable, file, from_measured};
 use scx_toll::policy::Policy;
@@ -196,13 +196,17 @@ fn what_was_learned() {
         base_ns: 10_000,
         ns: Cell { from: Origin::Learned, ..measured(5_000.5) },
     };
-    let table = |rows| LearnedTable { version: VERSION, machine: machine.clone(), hop: rows };
-    let corpus = [table(vec![row("llc"), row("node")]), table(vec![])];
+    let factor = Cell { from: Origin::Learned, ..measured(0.75) };
+    let refill = RefillRow { level: "llc".into(), base: 1.0, factor };
+    let table =
+        |hop, refill| LearnedTable { version: VERSION, machine: machine.clone(), hop, refill };
+    let corpus = [table(vec![row("llc"), row("node")], vec![refill]), table(vec![], vec![])];
     let corpus = corpus.map(|table| table.to_toml().unwrap());
     fuzz("learned table", &corpus, |bytes| {
         match LearnedTable::parse(&String::from_utf8_lossy(bytes), "l.toml", &machine) {
             Ok(read) => {
                 assert!(read.hop.iter().all(|row| row.ns.value.is_finite()));
+                assert!(read.refill.iter().all(|row| row.base.is_finite()));
                 true
             }
             Err(error) => {

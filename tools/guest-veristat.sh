@@ -5,6 +5,8 @@
 # shellcheck source-path=SCRIPTDIR source=guest-lib.sh
 . /root/guest-lib.sh
 
+# Without counters one program is not loaded at all.
+export TOLL_COUNTERS=software
 start_toll 120 -vvv >/tmp/report 2>/tmp/log
 stop_toll 2>/dev/null
 sed -n "s/.*prog '\([^']*\)': -- BEGIN PROG LOAD LOG --.*/prog \1/p; s/^processed /processed /p" /tmp/log |

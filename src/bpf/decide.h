@@ -21,6 +21,7 @@
  *   verdict             toll_worth()      dL > P, or what --migrate puts in its place
  *   hysteresis          toll_gate_pass()  two thresholds and a hold time
  *   delays              toll_delay_bucket()  where a histogram counts a time
+ *   refill as found     toll_cycles_due(), toll_refill_found()
  *   histograms          toll_hist_slot()  likewise, one slot to the power of two
  *   virtual time        toll_vtime(), toll_weight_usable()
  *   turn                toll_turn()       shorter when many wait
@@ -331,6 +332,42 @@ TOLL_FN u32 toll_delay_bucket(u64 ns)
 	if (top >> octave >> 1 >= 8)
 		octave += 1;
 	return octave * 8 + (top >> octave) - 8;
+}
+
+/*
+ * Cycles that @insns instructions should have taken after a move: as many for
+ * each as before it, where @usual_insns took @usual_cycles, and more by what
+ * remote memory costs there (@there_pm per mille) than here (@here_pm). At most
+ * 2^20 cycles count for one instruction and 2^33 instructions; 0 when nothing
+ * is known.
+ */
+TOLL_FN u64 toll_cycles_due(u64 insns, u64 usual_cycles, u64 usual_insns, u32 there_pm, u32 here_pm)
+{
+	u64 each_q10, due;
+
+	if (!usual_insns)
+		return 0;
+	each_q10 = toll_min(toll_clamp_ns(usual_cycles) * TOLL_Q10_ONE / usual_insns, 1ULL << 30);
+	due = toll_clamp_ns(toll_min(insns, 1ULL << 33) * each_q10 / TOLL_Q10_ONE);
+	return toll_clamp_ns(due * (1000 + toll_clamp_factor(there_pm)) /
+			     (1000 + toll_clamp_factor(here_pm)));
+}
+
+/*
+ * The refill factor that a move turned out to have, in units of TOLL_FOUND_ONE:
+ * the part of the @ran_ns after it in which the CPU did nothing that it would
+ * not have done before, over the warmth that the move lost. The task took
+ * @cycles in place of @due. 0 when it took no more.
+ */
+TOLL_FN u64 toll_refill_found(u64 ran_ns, u64 cycles, u64 due, u64 load_ns)
+{
+	u64 share;
+
+	cycles = toll_clamp_ns(cycles);
+	if (cycles <= due || !load_ns)
+		return 0;
+	share = (cycles - due) * TOLL_FOUND_ONE / cycles;
+	return toll_clamp_ns(ran_ns) * share / load_ns;
 }
 
 /*

@@ -118,6 +118,16 @@ u32 toll_host_delay_bucket(u64 ns)
 	return toll_delay_bucket(ns);
 }
 
+u64 toll_host_cycles_due(u64 insns, u64 usual_cycles, u64 usual_insns, u32 there_pm, u32 here_pm)
+{
+	return toll_cycles_due(insns, usual_cycles, usual_insns, there_pm, here_pm);
+}
+
+u64 toll_host_refill_found(u64 ran_ns, u64 cycles, u64 due, u64 load_ns)
+{
+	return toll_refill_found(ran_ns, cycles, due, load_ns);
+}
+
 u32 toll_host_hist_slot(u64 ns)
 {
 	return toll_hist_slot(ns);

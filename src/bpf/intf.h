@@ -51,6 +51,8 @@ enum toll_limits {
 /* Q10 factors and per-mille rates stay below this, so products fit in 63 bits. */
 #define TOLL_FACTOR_MAX (1U << 20)
 #define TOLL_Q10_ONE 1024U
+/* A refill factor of 1.0 as it is found and counted. */
+#define TOLL_FOUND_ONE 16384U
 #define TOLL_MS 1000000ULL	/* ns in a millisecond */
 /* Weight of a task of nice 0 in the root cgroup, Q10: virtual time is run time at this weight. */
 #define TOLL_WEIGHT_ONE (100ULL * TOLL_Q10_ONE)
@@ -221,7 +223,7 @@ struct toll_cpu {
 	u64 pad[1];
 };
 
-/* Times from a wakeup to running, counted by toll_delay_bucket(). */
+/* Times from a wakeup to running, or refill factors, counted by toll_delay_bucket(). */
 struct toll_delays {
 	u32 count[TOLL_DELAY_BUCKETS];	/* C */
 };
@@ -299,6 +301,29 @@ struct toll_partner {
 	u32 pad;
 };
 
+/* Cycles and instructions over some run time. */
+struct toll_count {
+	u64 ns;
+	u64 cycles;
+	u64 insns;
+};
+
+/*
+ * What a task's instructions take, and what they take after a move; see
+ * refill.bpf.h. Only used where there are counters.
+ */
+struct toll_pace {
+	struct toll_count at;	/* T  the counters when it was switched in; ns 0: it was not */
+	struct toll_count usual;/* T  its latest run time that no move disturbs */
+	struct toll_count after;/* T  since the move that is watched */
+	u64 load_ns;		/* T  warmth that this move lost; 0: none is watched */
+	u64 span_ns;		/* T  run time that is watched */
+	u32 llc;		/* T  where it last ran; TOLL_MAX_LLCS: nowhere yet */
+	u32 level;		/* T  of the move */
+	u32 there_pm;		/* T  extra run time for remote memory after the move */
+	u32 here_pm;		/* T  ... and before it */
+};
+
 /*
  * What a move between LLCs was decided on, kept until the task runs, to find
  * out whether it paid: the same inequality, with the wait that followed in the
@@ -353,6 +378,7 @@ struct toll_task {
 	struct toll_partner partner;
 	u32 sent_home;		/* L  1: user space sends it to its memory's node */
 	u32 pad_sent;
+	struct toll_pace pace;
 };
 
 /* What a record in the ring buffer tells; its first word. */

@@ -45,6 +45,9 @@
  *                                follow.bpf.h: stay_charge; push.bpf.h: push_homeward
  * 18. Two tasks that wake each other from different LLCs come together once the
  *     hand-overs have cost more than the move     partner.bpf.h: place_beside
+ * 19. Where there are counters, how much slower a task's instructions are right
+ *     after a move is counted, for user space to learn from
+ *                                                   refill.bpf.h: toll_count_switch
  *
  * What it is bad at: it takes the average burst for the next one, so a task
  * that changes its habits is misjudged for a few bursts; it knows the home of a
@@ -85,6 +88,7 @@
 #include "task.bpf.h"
 #include "machine.bpf.h"
 #include "hotplug.bpf.h"
+#include "refill.bpf.h"
 
 char _license[] SEC("license") = "GPL";
 

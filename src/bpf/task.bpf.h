@@ -35,6 +35,7 @@ static __always_inline void task_begin(struct toll_task *t)
 	t->demand.util_q10 = TOLL_Q10_ONE / 2;
 	t->kind = TOLL_KIND_OTHER;
 	t->weight_llc = TOLL_NO_LLC;
+	t->pace.llc = TOLL_NO_LLC;
 	t->group_counted = TOLL_MAX_GROUPS;
 	bpf_for(i, 0, TOLL_NR_WARM)
 		t->warm[i & (TOLL_NR_WARM - 1)].llc = TOLL_NO_LLC;

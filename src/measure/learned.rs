@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! What was learned about fixed costs, as it is kept from one run to the next.
+//! What was learned about fixed costs and refill factors, as it is kept from one run to the next.
 //!
 //! ```toml
 //! version = 1
@@ -9,9 +9,14 @@
 //! level = "llc"
 //! base_ns = 10800             # the number that it began with
 //! ns = { value = 6200.0, from = "learned", samples = 4000, spread = 0.4, date = "..." }
+//! [[refill]]
+//! level = "llc"
+//! base = 1.0
+//! factor = { value = 0.7, from = "learned", samples = 900, spread = 1.2, date = "..." }
 //! ```
 //!
-//! A row counts only as long as the table still says `base_ns`: measuring anew makes it void.
+//! A row counts only as long as the table still says `base_ns` or `base`: measuring anew makes it
+//! void.
 
 use super::machine::Machine;
 use super::table::{Cell, Origin, TABLE_BYTES_MAX, bad_toml, check_cell, one_line_toml};
@@ -25,6 +30,8 @@ const EXPECTED: &str = "what was learned";
 const LEVELS: [&str; 3] = ["core", "llc", "node"];
 /// Longest base, ns: a thousand seconds.
 const BASE_NS_MAX: u64 = 1_000_000_000_000;
+/// Largest base of a refill factor.
+const BASE_MAX: f64 = 1024.0;
 
 /// What was learned about one level.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -38,6 +45,18 @@ pub struct HopRow {
     pub ns: Cell,
 }
 
+/// What was learned about the refill factor of one level.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RefillRow {
+    /// "core", "llc" or "node".
+    pub level: String,
+    /// The factor that it began with.
+    pub base: f64,
+    /// The factor as learned.
+    pub factor: Cell,
+}
+
 /// What was learned on one machine.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -46,9 +65,12 @@ pub struct LearnedTable {
     pub version: u32,
     /// Whose costs they are.
     pub machine: Machine,
-    /// One row for each level about which something was learned.
+    /// One row for each level about whose fixed cost something was learned.
     #[serde(default)]
     pub hop: Vec<HopRow>,
+    /// The same of refill factors.
+    #[serde(default)]
+    pub refill: Vec<RefillRow>,
 }
 
 impl LearnedTable {
@@ -82,27 +104,40 @@ impl LearnedTable {
 
     /// What the types do not promise.
     fn check(&self) -> std::result::Result<(), String> {
-        for (i, row) in self.hop.iter().enumerate() {
-            let level = &row.level;
-            if !LEVELS.contains(&level.as_str()) {
-                let short: String =
-                    level.chars().take(20).map(|c| if c.is_control() { ' ' } else { c }).collect();
-                return Err(format!("hop: level is {short:?}, expected core, llc or node"));
-            }
-            if self.hop[..i].iter().any(|other| other.level == *level) {
-                return Err(format!("hop {level}: there twice, expected once"));
-            }
-            check_cell(&format!("hop {level}"), &row.ns)?;
-            if row.ns.from != Origin::Learned {
-                return Err(format!("hop {level}: from is not learned, expected learned"));
-            }
-            if row.base_ns > BASE_NS_MAX {
-                return Err(format!(
-                    "hop {level}: base_ns is {}, expected 0 to {BASE_NS_MAX}",
-                    row.base_ns
-                ));
-            }
+        let hops = self.hop.iter().map(|row| (row.level.as_str(), &row.ns));
+        check_rows("hop", hops)?;
+        let refills = self.refill.iter().map(|row| (row.level.as_str(), &row.factor));
+        check_rows("refill", refills)?;
+        if let Some(row) = self.hop.iter().find(|row| row.base_ns > BASE_NS_MAX) {
+            let HopRow { level, base_ns, .. } = row;
+            return Err(format!("hop {level}: base_ns is {base_ns}, expected 0 to {BASE_NS_MAX}"));
+        }
+        if let Some(row) = self.refill.iter().find(|row| !(0.0..=BASE_MAX).contains(&row.base)) {
+            let RefillRow { level, base, .. } = row;
+            return Err(format!("refill {level}: base is {base}, expected 0 to {BASE_MAX}"));
         }
         Ok(())
     }
+}
+
+/// Check the rows of one kind: levels and figures.
+fn check_rows<'a>(
+    kind: &str,
+    rows: impl Iterator<Item = (&'a str, &'a Cell)> + Clone,
+) -> std::result::Result<(), String> {
+    for (i, (level, cell)) in rows.clone().enumerate() {
+        if !LEVELS.contains(&level) {
+            let short: String =
+                level.chars().take(20).map(|c| if c.is_control() { ' ' } else { c }).collect();
+            return Err(format!("{kind}: level is {short:?}, expected core, llc or node"));
+        }
+        if rows.clone().take(i).any(|(other, _)| other == level) {
+            return Err(format!("{kind} {level}: there twice, expected once"));
+        }
+        check_cell(&format!("{kind} {level}"), cell)?;
+        if cell.from != Origin::Learned {
+            return Err(format!("{kind} {level}: from is not learned, expected learned"));
+        }
+    }
+    Ok(())
 }

@@ -10,6 +10,8 @@
 //! 7. [`estimate`]: samples → a figure and its spread; [`table`]: figures → a table; [`store`]:
 //!    where it lies; [`learned`]: what the scheduler keeps beside it.
 //!
+//! [`counters`] are not for measuring: the BPF half reads them while it schedules.
+//!
 //! Each step works on threads pinned to the CPUs that it measures, and disturbs no others.
 //! A figure whose spread exceeds [`estimate::SPREAD_MAX`] is not believed: the default stays.
 //!
@@ -18,6 +20,7 @@
 
 pub mod chase;
 pub mod coherence;
+pub mod counters;
 pub mod defaults;
 pub mod estimate;
 pub mod fixed;

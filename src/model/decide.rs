@@ -25,6 +25,7 @@
 //! | verdict | ΔL > P, or what replaces it | [`worth`] |
 //! | hysteresis | two thresholds and a hold time | [`Gate`] |
 //! | delays | eight buckets to the octave | [`delay_bucket`] |
+//! | refill as found | (cycles − those due) / cycles × run time / warmth lost | [`cycles_due`], [`refill_found`] |
 //! | histograms | 1024 ns, and doubled from slot to slot | [`hist_slot`] |
 //! | virtual time | run time / weight, of which no more counts than one CPU | [`vtime`], [`weight_usable`] |
 //! | own wait | W × mean weight / own weight | [`own_wait`] |
@@ -238,6 +239,36 @@ impl Gate {
 pub fn delay_bucket(ns: u64) -> u32 {
     let begins = |bucket: u32| (64 << (bucket / 8)) + u64::from(bucket % 8) * (8 << (bucket / 8));
     (1..128).take_while(|&bucket| begins(bucket) <= ns).last().unwrap_or(0)
+}
+
+/// A refill factor of 1.0 as [`refill_found`] gives it, `TOLL_FOUND_ONE`.
+pub const FOUND_ONE: u64 = 1 << 14;
+
+/// Cycles that `insns` instructions should have taken after a move: as many for each as before it,
+/// where `usual` gives cycles and the instructions that took them, and more by the rates of remote
+/// memory, per mille, there than here. At most 2^20 cycles count for one instruction, and 2^33
+/// instructions; none where no instructions are known.
+pub fn cycles_due(insns: u64, usual: (u64, u64), there_pm: u32, here_pm: u32) -> u64 {
+    let (cycles, usual_insns) = usual;
+    if usual_insns == 0 {
+        return 0;
+    }
+    let each = (time(cycles) * ONE / i128::from(usual_insns)).min(1 << 30);
+    let due = i128::from(insns.min(1 << 33)) * each / ONE;
+    let due = due.min(time(u64::MAX));
+    let (there, here) = (THOUSAND + factor(there_pm), THOUSAND + factor(here_pm));
+    unsigned((due * there / here).min(time(u64::MAX)))
+}
+
+/// The refill factor that a move turned out to have, [`FOUND_ONE`] for 1.0: the share of the run
+/// time after it that went beyond what was due, over the warmth that it lost. 0 when nothing did.
+pub fn refill_found(ran_ns: u64, cycles: u64, due: u64, load_ns: u64) -> u64 {
+    let beyond = time(cycles) - i128::from(due);
+    if beyond <= 0 || load_ns == 0 {
+        return 0;
+    }
+    let share = beyond * i128::from(FOUND_ONE) / time(cycles);
+    unsigned(time(ran_ns) * share / i128::from(load_ns))
 }
 
 /// Slots of a histogram of times.

@@ -26,12 +26,15 @@
 //! # What this is bad at
 //! Moved tasks are seen when their LLC is busy and those that stayed when it is not; idle CPUs
 //! sleep more or less deeply; and the lines that a moved task misses after it has begun to run
-//! are not seen at all. A level that nothing crosses, for instance because it is far too dear,
+//! are the business of [`refill`]. A level that nothing crosses, for instance because it is far too dear,
 //! is not learned. Differences below the width of a bucket, an eighth, are noise.
 
 use crate::model::penalty::{Cell, PenaltyTable, Provenance};
 use crate::topology::{Level, Topology};
 use crate::units::Ns;
+use refill::LearnedRefill;
+
+pub mod refill;
 
 /// Buckets of a histogram, `TOLL_DELAY_BUCKETS`.
 pub const BUCKETS: usize = 128;
@@ -155,8 +158,10 @@ impl LearnedHop {
 /// What was learned, by [`Level`].
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Learned {
-    /// `None`: nothing about this class.
+    /// Fixed costs; `None`: nothing about this class.
     pub hops: [Option<LearnedHop>; 3],
+    /// Refill factors, likewise.
+    pub refills: [Option<LearnedRefill>; 3],
 }
 
 /// May a number of this origin be refined?
@@ -180,6 +185,12 @@ impl Learned {
             if let Some(learned) = slot {
                 learned.hop = LearnedHop::bounded(learned.base, learned.hop.get() as f64);
             }
+            let slot = &mut self.refills[level.index()];
+            *slot = slot.take().filter(|l| refill::learnable(base, level) == Some(l.base));
+            if let Some(learned) = slot {
+                let factor = learned.factor.as_f64();
+                learned.factor = LearnedRefill::bounded(learned.base, factor);
+            }
         }
         self
     }
@@ -188,6 +199,11 @@ impl Learned {
     pub fn apply(&self, base: &PenaltyTable, topo: &Topology) -> PenaltyTable {
         let mut table = base.clone();
         for level in Level::ALL {
+            if let Some(learned) = &self.refills[level.index()]
+                && refill::learnable(base, level) == Some(learned.base)
+            {
+                table.class_mut(level).refill = Cell::new(learned.factor, Provenance::Learned);
+            }
             let Some(learned) = &self.hops[level.index()] else { continue };
             if learnable(base, level) != Some(learned.base) {
                 continue;
@@ -210,28 +226,12 @@ impl Learned {
 /// Keep learned numbers in the order of the levels: a class within those that were given, a
 /// farther class no cheaper than a nearer one, and pairs as in [`crate::model::from_measured`].
 fn order(table: &mut PenaltyTable, topo: &Topology) {
-    let hops = table.classes.map(|class| class.hop);
-    let given = |hop: &&Cell<Ns>| hop.from == Provenance::Given;
-    for (i, class) in table.classes.iter_mut().enumerate() {
-        if class.hop.from == Provenance::Learned {
-            let least = hops[..i].iter().filter(given).map(|hop| hop.value).max();
-            let most = hops[i + 1..].iter().filter(given).map(|hop| hop.value).min();
-            let hop = class.hop.value.max(least.unwrap_or(Ns::ZERO));
-            class.hop.value = hop.min(most.unwrap_or(Ns::MAX));
-        }
-    }
-    for far in 1..hops.len() {
-        for near in 0..far {
-            let (a, b) = (table.classes[near].hop, table.classes[far].hop);
-            if a.value <= b.value || a.from == Provenance::Given || b.from == Provenance::Given {
-                continue;
-            }
-            // Of two that contradict each other the one that was not learned gives way.
-            match b.from == Provenance::Learned && a.from != Provenance::Learned {
-                true => table.classes[near].hop.value = b.value,
-                false => table.classes[far].hop.value = a.value,
-            }
-        }
+    let mut hops = table.classes.map(|class| class.hop);
+    let mut refills = table.classes.map(|class| class.refill);
+    order_classes(&mut hops);
+    order_classes(&mut refills);
+    for (class, (hop, refill)) in table.classes.iter_mut().zip(hops.into_iter().zip(refills)) {
+        (class.hop, class.refill) = (hop, refill);
     }
     let class = |level: Level| table.classes[level.index()].hop.value;
     let (core, node) = (class(Level::Core), class(Level::Node));
@@ -241,6 +241,33 @@ fn order(table: &mut PenaltyTable, topo: &Topology) {
                 Level::Node => hop.value.max(node),
                 _ => hop.value.max(core).min(node.max(core)),
             };
+        }
+    }
+}
+
+/// The same for one number of each class.
+fn order_classes<T: Copy + Ord>(cells: &mut [Cell<T>; 3]) {
+    let before = *cells;
+    let given = |cell: &&Cell<T>| cell.from == Provenance::Given;
+    for (i, cell) in cells.iter_mut().enumerate() {
+        if cell.from == Provenance::Learned {
+            let least = before[..i].iter().filter(given).map(|cell| cell.value).max();
+            let most = before[i + 1..].iter().filter(given).map(|cell| cell.value).min();
+            cell.value = least.map_or(cell.value, |least| cell.value.max(least));
+            cell.value = most.map_or(cell.value, |most| cell.value.min(most));
+        }
+    }
+    for far in 1..cells.len() {
+        for near in 0..far {
+            let (a, b) = (cells[near], cells[far]);
+            if a.value <= b.value || a.from == Provenance::Given || b.from == Provenance::Given {
+                continue;
+            }
+            // Of two that contradict each other the one that was not learned gives way.
+            match b.from == Provenance::Learned && a.from != Provenance::Learned {
+                true => cells[near].value = b.value,
+                false => cells[far].value = a.value,
+            }
         }
     }
 }

@@ -13,7 +13,7 @@
 //! - [`penalty`]: the table of costs with the origin of each number, and the matrix made from it;
 //! - [`mod@file`]: the penalty file;
 //! - [`mod@from_measured`]: the table of costs from the measured figures;
-//! - [`learn`]: the fixed costs refined by what moves took while the scheduler ran;
+//! - [`learn`]: fixed costs and refill factors refined by what moves took while the scheduler ran;
 //! - [`warmth`]: the decay of warm cache lines while others run;
 //! - [`capacity`]: what CPUs are worth together, and which class of CPU a task belongs on;
 //! - [`hysteresis`]: two thresholds and a hold time per level;

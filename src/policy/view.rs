@@ -5,6 +5,7 @@
 use super::Policy;
 use crate::model::decide::Migrate;
 use crate::model::learn::LearnedHop;
+use crate::model::learn::refill::LearnedRefill;
 use crate::model::penalty::Cell;
 use crate::topology::{Level, Topology};
 use crate::units::Ns;
@@ -45,6 +46,26 @@ impl LearnedView {
     }
 }
 
+/// What a refill factor that was learned rests on.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct RefillLearnedView {
+    /// The factor that it began with.
+    pub base: f64,
+    /// Moves that were watched.
+    pub samples: u64,
+    /// `(p90 − p10) / median` of the moves behind the last step.
+    pub spread: f64,
+    /// When the last step was made, UTC.
+    pub date: String,
+}
+
+impl RefillLearnedView {
+    fn new(learned: &LearnedRefill) -> RefillLearnedView {
+        let LearnedRefill { base, samples, spread, date, .. } = learned.clone();
+        RefillLearnedView { base: base.as_f64(), samples, spread, date }
+    }
+}
+
 /// What a move across one level takes, and the gate before it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct LevelView {
@@ -54,8 +75,10 @@ pub struct LevelView {
     pub hop_us: Sourced,
     /// What was learned about it, if anything was.
     pub learned: Option<LearnedView>,
-    /// Factor on the time to load warm lines again, as given.
+    /// Factor on the time to load warm lines again, as given or learned.
     pub refill: Sourced,
+    /// What was learned about it, if anything was.
+    pub refill_learned: Option<RefillLearnedView>,
     /// The factor in force: a farther level is never cheaper than a nearer one.
     pub refill_in_force: f64,
     /// Gain above which an imbalance counts.
@@ -169,6 +192,7 @@ fn level_view(policy: &Policy, level: Level) -> LevelView {
         hop_us: Sourced::new(&class.hop, Ns::as_us),
         learned: policy.learned.hops[level.index()].as_ref().map(LearnedView::new),
         refill: Sourced::new(&class.refill, |factor| factor.as_f64()),
+        refill_learned: policy.learned.refills[level.index()].as_ref().map(RefillLearnedView::new),
         refill_in_force: policy.matrix.refill[level.index()].as_f64(),
         open_us: gate.open.as_us(),
         close_us: gate.close.as_us(),

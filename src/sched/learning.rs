@@ -1,19 +1,20 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! Learning, carried round the loop: delays → a step → the next policy, and now and then to disk.
+//! Learning, carried round the loop: delays and refills → a step → the next policy, and now and then to disk.
 //!
 //! What is kept belongs to the machine and to the source `measure`: a run with `--penalty FILE`
 //! or `--penalty default` begins with exactly those numbers, and keeps nothing.
 
 use crate::config::PenaltySource;
-use crate::measure::learned::{HopRow, LearnedTable, VERSION};
+use crate::measure::learned::{HopRow, LearnedTable, RefillRow, VERSION};
 use crate::measure::machine::Machine;
 use crate::measure::table::{Cell, Origin};
 use crate::measure::{store, utc};
+use crate::model::learn::refill::{LearnedRefill, RefillLearner, Refills};
 use crate::model::learn::{Delays, LearnedHop, Learner};
 use crate::model::{Learned, PenaltyTable};
 use crate::policy::Policy;
 use crate::topology::{Level, Topology};
-use crate::units::Ns;
+use crate::units::{Ns, Q10};
 use anyhow::Result;
 use log::{info, warn};
 use std::time::{Duration, Instant, SystemTime};
@@ -51,37 +52,61 @@ fn from_table(table: &LearnedTable) -> Learned {
             spread: row.ns.spread,
             date: row.ns.date.clone(),
         });
+        let row = table.refill.iter().find(|row| row.level == level.name());
+        learned.refills[level.index()] = row.map(|row| LearnedRefill {
+            base: Q10::clamped_from_f64(row.base),
+            factor: Q10::clamped_from_f64(row.factor.value),
+            samples: row.factor.samples.into(),
+            spread: row.factor.spread,
+            date: row.factor.date.clone(),
+        });
     }
     learned
 }
 
 /// The same, to be kept.
 fn to_table(learned: &Learned, topo: &Topology) -> LearnedTable {
-    let row = |level: Level| {
-        let hop = learned.hops[level.index()].as_ref()?;
-        Some(HopRow {
-            level: level.name().into(),
-            base_ns: hop.base.get(),
-            ns: Cell {
-                value: hop.hop.get() as f64,
-                from: Origin::Learned,
-                samples: u32::try_from(hop.samples).unwrap_or(u32::MAX),
-                rejected: 0,
-                spread: hop.spread,
-                date: hop.date.clone(),
-            },
-        })
+    let cell = |value: f64, samples: u64, spread: f64, date: &str| Cell {
+        value,
+        from: Origin::Learned,
+        samples: u32::try_from(samples).unwrap_or(u32::MAX),
+        rejected: 0,
+        spread,
+        date: date.into(),
     };
-    let hop = Level::ALL.into_iter().filter_map(row).collect();
-    LearnedTable { version: VERSION, machine: Machine::here(topo), hop }
+    let hop = |level: Level| {
+        let hop = learned.hops[level.index()].as_ref()?;
+        let ns = cell(hop.hop.get() as f64, hop.samples, hop.spread, &hop.date);
+        Some(HopRow { level: level.name().into(), base_ns: hop.base.get(), ns })
+    };
+    let refill = |level: Level| {
+        let refill = learned.refills[level.index()].as_ref()?;
+        let factor = cell(refill.factor.as_f64(), refill.samples, refill.spread, &refill.date);
+        Some(RefillRow { level: level.name().into(), base: refill.base.as_f64(), factor })
+    };
+    LearnedTable {
+        version: VERSION,
+        machine: Machine::here(topo),
+        hop: Level::ALL.into_iter().filter_map(hop).collect(),
+        refill: Level::ALL.into_iter().filter_map(refill).collect(),
+    }
+}
+
+/// What the BPF half has counted up to now.
+pub struct Seen {
+    /// How much later moved tasks ran.
+    pub delays: Delays,
+    /// What they had to load again; nothing where there are no counters.
+    pub refills: Refills,
 }
 
 /// Learning under way. One for each attached scheduler.
 pub struct Learning {
     every: Duration,
     looked: Instant,
-    learner: Learner,
-    /// What the learner's samples refine; another one makes them void.
+    hops: Learner,
+    refills: RefillLearner,
+    /// What the learners' samples refine; another one makes them void.
     refines: Option<PenaltyTable>,
     kept: Learned,
     stored: Instant,
@@ -96,7 +121,8 @@ impl Learning {
         Learning {
             every,
             looked: now,
-            learner: Learner::default(),
+            hops: Learner::default(),
+            refills: RefillLearner::default(),
             refines: None,
             kept: policy.learned.clone(),
             stored: now,
@@ -109,23 +135,31 @@ impl Learning {
         self.looked.elapsed() >= self.every
     }
 
-    /// Look at `delays`: the policy that follows from them, if it is another one.
-    pub fn look(&mut self, delays: Delays, policy: &Policy, topo: &Topology) -> Option<Policy> {
+    /// Look at what was `seen`: the policy that follows from it, if it is another one.
+    pub fn look(&mut self, seen: Seen, policy: &Policy, topo: &Topology) -> Option<Policy> {
         self.looked = Instant::now();
         if !policy.learn || self.refines.as_ref() != Some(&policy.base) {
             self.refines = policy.learn.then(|| policy.base.clone());
-            self.learner.skip(delays);
+            self.hops.skip(seen.delays);
+            self.refills.skip(seen.refills);
             return None;
         }
-        self.learner.observe(delays);
+        self.hops.observe(seen.delays);
+        self.refills.observe(seen.refills);
         let date = utc(SystemTime::now());
-        let learned = self.learner.step(&policy.base, &policy.learned, &date)?;
+        let hops = self.hops.step(&policy.base, &policy.learned, &date);
+        let so_far = hops.as_ref().unwrap_or(&policy.learned);
+        let learned = self.refills.step(&policy.base, so_far, &date).or(hops)?;
         let mut next = policy.clone();
         next.set_learned(learned, topo);
         for level in Level::ALL {
             let (before, now) = (policy.table.class(level).hop, next.table.class(level).hop);
             if before != now {
                 info!("learned: hop of class {level} {} -> {}", before.value, now.value);
+            }
+            let (before, now) = (policy.table.class(level).refill, next.table.class(level).refill);
+            if before != now {
+                info!("learned: refill of class {level} {} -> {}", before.value, now.value);
             }
         }
         Some(next)

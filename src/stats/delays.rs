@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! The histograms of learn.bpf.h → [`Delays`], summed over the CPUs.
+//! The histograms of learn.bpf.h and refill.bpf.h → [`Delays`] and [`Refills`], summed over the CPUs.
 
 use crate::bpf::types;
+use crate::model::learn::refill::Refills;
 use crate::model::learn::{BUCKETS, DISTANCES, Delays, Histogram};
 use anyhow::{Context, Result, bail};
 use libbpf_rs::{MapCore, MapFlags};
@@ -11,25 +12,38 @@ use libbpf_rs::{MapCore, MapFlags};
 /// # Errors
 /// When the map cannot be read.
 pub fn read(map: &impl MapCore) -> Result<Delays> {
-    let mut all: [Histogram; DISTANCES] = Default::default();
-    for (distance, sum) in all.iter_mut().enumerate() {
-        let key = (distance as u32).to_ne_bytes();
+    let all: [Histogram; DISTANCES] = histograms(map, "toll_delays")?;
+    let [stayed, moved @ ..] = all;
+    Ok(Delays { stayed, moved })
+}
+
+/// Read the map `toll_refills`, likewise.
+///
+/// # Errors
+/// When the map cannot be read.
+pub fn read_refills(map: &impl MapCore) -> Result<Refills> {
+    Ok(Refills { found: histograms(map, "toll_refills")? })
+}
+
+/// The first entries of `map`, which is called `name`.
+fn histograms<const N: usize>(map: &impl MapCore, name: &str) -> Result<[Histogram; N]> {
+    let mut all = std::array::from_fn(|_| Histogram::default());
+    for (key, sum) in all.iter_mut().enumerate() {
         let cpus = map
-            .lookup_percpu(&key, MapFlags::ANY)
-            .with_context(|| format!("entry {distance} of toll_delays cannot be read"))?;
+            .lookup_percpu(&(key as u32).to_ne_bytes(), MapFlags::ANY)
+            .with_context(|| format!("entry {key} of {name} cannot be read"))?;
         for bytes in cpus.into_iter().flatten() {
             sum.add(&histogram(&bytes)?);
         }
     }
-    let [stayed, moved @ ..] = all;
-    Ok(Delays { stayed, moved })
+    Ok(all)
 }
 
 /// One `struct toll_delays`.
 fn histogram(bytes: &[u8]) -> Result<Histogram> {
     const COUNT: usize = size_of::<u32>();
     if bytes.len() != size_of::<types::toll_delays>() {
-        bail!("an entry of toll_delays has {} bytes", bytes.len());
+        bail!("a histogram has {} bytes", bytes.len());
     }
     let mut counts = [0; BUCKETS];
     for (count, bytes) in counts.iter_mut().zip(bytes.chunks_exact(COUNT)) {

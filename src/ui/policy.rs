@@ -74,6 +74,17 @@ pub fn policy_page(view: &PolicyView) -> String {
 
 /// What a learned price rests on.
 fn learned(out: &mut String, level: &LevelView) {
+    if let Some(learned) = &level.refill_learned {
+        let _ = writeln!(
+            out,
+            "  {} refill began with {}; learned from {} moves, spread {:.2}, at {}",
+            level.level,
+            trimmed(learned.base),
+            learned.samples,
+            learned.spread,
+            learned.date
+        );
+    }
     let Some(learned) = &level.learned else { return };
     let _ = writeln!(
         out,

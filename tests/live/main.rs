@@ -41,6 +41,7 @@ mod partners_come_together;
 mod policy_changes_are_whole_and_take_effect;
 mod random_memory_survives_being_moved;
 mod real_time_neighbours_take_capacity;
+mod refills_recover_from_a_wrong_table;
 mod the_control_plane_may_die;
 mod the_lab_repeats_itself;
 mod the_policy_map_equals_the_model;

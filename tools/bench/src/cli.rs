@@ -41,6 +41,8 @@ pub enum Command {
     Count(CountArgs),
     /// Hogs that swing between two sets of CPUs, and sleepers that get out of their way
     Swing(SwingArgs),
+    /// Tasks that go round sets of CPUs and pay for each move: steady page faults, and none while they pay
+    Wander(WanderArgs),
     /// A task that sleeps for a fixed period beside hogs: how late it runs after each
     Sleeper(SleeperArgs),
     /// A process with memory that it keeps writing and checking, first on some CPUs and then on others
@@ -141,6 +143,29 @@ pub struct SwingArgs {
     /// Number of sleepers
     #[arg(long, value_name = "N", default_value_t = 16, value_parser = clap::value_parser!(u64).range(1..=MAX_TASKS))]
     pub sleepers: u64,
+}
+
+/// Arguments of `wander`.
+#[derive(Args, Debug)]
+pub struct WanderArgs {
+    /// Seconds to run
+    #[arg(long, value_name = "S", value_parser = parse_seconds)]
+    pub seconds: Duration,
+    /// A set of CPUs to stay on; give it once for each, in the order in which to go round
+    #[arg(long, value_name = "CPULIST", required = true, value_parser = parse_cpus)]
+    pub over: Vec<Box<CpuSet>>,
+    /// Number of tasks, which begin on different sets
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..=MAX_TASKS))]
+    pub n: u64,
+    /// CPU time in microseconds that each move costs
+    #[arg(long, value_name = "US")]
+    pub cost_us: u64,
+    /// Seconds between two moves
+    #[arg(long, value_name = "S", default_value = "0.006", value_parser = parse_seconds)]
+    pub every: Duration,
+    /// Memory in MiB that the process owns besides
+    #[arg(long, value_name = "MIB", default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..=4096))]
+    pub mib: u64,
 }
 
 /// Arguments of `sleeper`.

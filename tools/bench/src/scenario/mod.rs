@@ -9,6 +9,7 @@
 //! | [`storm`] | everything that changes a task, at random |
 //! | [`count`] | workers whose progress is checked |
 //! | [`swing`] | hogs that swing between two sets of CPUs, and sleepers in their way |
+//! | [`wander`] | tasks that go round sets of CPUs and pay for each move |
 //! | [`sleeper`] | one that sleeps and wakes up among hogs |
 //! | [`requests`] | requests to a socket, as fast as they are answered |
 //!
@@ -26,6 +27,7 @@ pub mod sleeper;
 pub mod spread;
 pub mod storm;
 pub mod swing;
+pub mod wander;
 
 use anyhow::Result;
 
@@ -68,6 +70,7 @@ pub fn run(command: &Command) -> Result<Outcome> {
         Command::Storm(args) => storm::run(args),
         Command::Count(args) => count::run(args),
         Command::Swing(args) => swing::run(args),
+        Command::Wander(args) => wander::run(args),
         Command::Sleeper(args) => sleeper::run(args),
         Command::Memory(args) => memory::run(args),
         Command::Requests(args) => requests::run(args),
