@@ -264,6 +264,7 @@ impl<'a> Engine<'a> {
             self.update_curr(cpu);
         }
         self.check_waits();
+        self.look();
         if let (Ends::Done(_), true) = (self.load.ends(), self.gone < self.hired.len()) {
             let (gone, all) = (self.gone, self.hired.len());
             self.w().fail(format!("only {gone} of {all} tasks have ended in time"));
@@ -543,6 +544,7 @@ impl<'a> Engine<'a> {
             return;
         }
         self.counts.wakeups += 1;
+        self.audit.wakes(task);
         let cpu = self.select_cpu(task, flags);
         self.activate(task, cpu, abi::ENQ_WAKEUP);
     }
@@ -693,7 +695,6 @@ impl<'a> Engine<'a> {
             *slice = slice.saturating_sub(used);
         }
         self.workers.account(task, cpu, used, overhead, &self.machine);
-        self.audit.ran(task, self.machine.llc(cpu), used);
     }
 
     /// Choose what runs on `cpu`, which executes this, and switch to it.
@@ -840,7 +841,7 @@ impl<'a> Engine<'a> {
         let state = &mut w.tasks[task as usize];
         state.state = State::Running;
         state.turns += 1;
-        let from = state.ran_cpu.replace(cpu);
+        state.ran_cpu = Some(cpu);
         let waited = now - state.runnable_at;
         let raw = state.raw;
         let overhead = w.timing.switch_ns;
@@ -848,7 +849,8 @@ impl<'a> Engine<'a> {
         self.overhead[cpu] = overhead;
         self.nr_waiting -= 1;
         self.waited(task, waited);
-        self.audit.runs(task, from, cpu, now, waited);
+        let llc = self.machine.llc(cpu);
+        self.audit.runs(task, llc, now);
         if let Some(running) = self.ops.running {
             self.counts.callbacks += 1;
             // SAFETY: a callback of the bound object, about a live task.
