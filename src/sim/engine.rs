@@ -850,7 +850,7 @@ impl<'a> Engine<'a> {
         self.nr_waiting -= 1;
         self.waited(task, waited);
         let llc = self.machine.llc(cpu);
-        self.audit.runs(task, llc, now);
+        self.audit.runs(task, llc, self.workers.home(task), now);
         if let Some(running) = self.ops.running {
             self.counts.callbacks += 1;
             // SAFETY: a callback of the bound object, about a live task.

@@ -4,6 +4,8 @@
 // Each test crate uses its part of it.
 #![allow(dead_code, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+pub mod crowd;
+
 use scx_toll::model::PenaltyTable;
 use scx_toll::model::decide::Migrate;
 use scx_toll::model::file;

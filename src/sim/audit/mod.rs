@@ -3,11 +3,11 @@
 //!
 //! | invariant | looked at |
 //! |---|---|
-//! | [`PAYS`]: no CPU idles for longer than a bound beside a queue whose first tasks it would pay to fetch | now and then ([`paying`]) |
+//! | [`PAYS`]: no queue whose first tasks it would pay to fetch lies beside idle CPUs for longer than a bound | now and then ([`paying`]) |
 //! | [`AGE`]: no task waits beyond the age bound beside an idle CPU that it may use | now and then |
 //! | [`REACH`]: whoever waits in an LLC's queue may use a CPU there | now and then |
 //! | [`RULE`]: each recorded decision follows from its numbers, by the rule in Rust | at each record |
-//! | [`SWING`]: no task crosses nodes to and fro and back again within the hold time | at each turn |
+//! | [`SWING`]: no task crosses nodes to and fro and back again within the hold time, but by way of its home | at each turn |
 //! | [`BOOKS`]: the scheduler's counters are what really waits, runs, idles, and was used | now and then ([`books`]) |
 //! | [`FAIR`]: who is never asleep in an LLC gets as much as the others there | every half second ([`fair`]) |
 //!
@@ -47,8 +47,8 @@ pub const BOOKS: &str = "the scheduler's counters are what really happened";
 /// See the module.
 pub const FAIR: &str = "who never sleeps in an LLC gets as much as the others there";
 
-/// Ticks within which an idle CPU is woken for a queue that has come to pay: one until an LLC looks
-/// outward again, one more since each look asks about a few LLCs only, and one for what happens
+/// Ticks within which an idle CPU has fetched something from a queue that has come to pay: one until an
+/// LLC looks outward again, one more since another CPU may have been faster, and one for what happens
 /// between.
 const TICKS_TO_NOTICE: u64 = 3;
 /// CPUs per ms between two looks: large machines are looked at less often.
@@ -92,6 +92,8 @@ struct Watch {
     /// The last crossings of each task: when, and to which node.
     crossings: Vec<Vec<(u64, usize)>>,
     wakeups: u64,
+    /// Since when tasks have waited for too long beside idle CPUs, and how many had been moved by then.
+    neglect: Option<(u64, u64)>,
 }
 
 impl Audit {
@@ -111,6 +113,7 @@ impl Audit {
             replayed: 0,
             crossings: Vec::new(),
             wakeups: 0,
+            neglect: None,
             policy,
         };
         Audit { watch: Some(watch), ..Audit::default() }
@@ -153,8 +156,8 @@ impl Audit {
         }
     }
 
-    /// `task` begins to run on `cpu` of `llc`.
-    pub fn runs(&mut self, task: TaskId, llc: usize, now: u64) {
+    /// `task`, whose memory is on node `home`, begins to run in `llc`.
+    pub fn runs(&mut self, task: TaskId, llc: usize, home: Option<usize>, now: u64) {
         self.now = now;
         let Some(watch) = &mut self.watch else { return };
         watch.fairness.runs(task, llc);
@@ -171,9 +174,11 @@ impl Audit {
         if path.len() > 4 {
             path.remove(0);
         }
-        // There, back, and there again: [home], away, home, away.
+        // There, back, and there again. Whoever goes home need not wait for a gate.
         let swings = match path[..] {
-            [_, (first, a), (_, b), (_, c)] => a == c && a != b && now - first < watch.hold_ns,
+            [_, (first, a), (_, b), (_, c)] => {
+                a == c && home != Some(b) && now - first < watch.hold_ns
+            }
             _ => false,
         };
         let (from, hold) = (path[path.len() - 1], watch.hold_ns);
@@ -245,29 +250,45 @@ impl Watch {
         Err(first.map_or_else(String::new, |found| format!("{:?}", found.difference)))
     }
 
-    /// Is there a task that waits beyond the bound beside an idle CPU that it may use?
-    fn age(&self, world: &World) -> Result<(), String> {
+    /// Is there a task that waits beyond the bound beside an idle CPU that it may use, and nothing has
+    /// been moved since? A tick brings help to one task at a time.
+    fn age(&mut self, world: &World) -> Result<(), String> {
         let age = match &self.policy {
             Some(policy) if policy.migrate == Migrate::Never => return Ok(()),
             Some(policy) => policy.age.get(),
             None => return Ok(()),
         };
-        let idle_for =
-            |cpu: usize, ns| is_idle(world, cpu) && world.now - world.cpus[cpu].idle_since > ns;
-        for (id, task) in world.tasks.iter().enumerate() {
-            let waited = world.now - task.runnable_at.min(world.now);
-            if task.state != State::Waiting || waited < age + self.notice_ns {
-                continue;
-            }
-            let mut cpus = 0..world.cpus.len();
-            let idle =
-                cpus.find(|&cpu| idle_for(cpu, self.notice_ns) && world.may_use(id as TaskId, cpu));
-            if let Some(cpu) = idle {
+        let moves = world.migrations[Level::Llc.index()] + world.migrations[Level::Node.index()];
+        let neglected = self.neglected(world, age);
+        let (since, then) = self.neglect.unwrap_or((world.now, moves));
+        self.neglect = match neglected {
+            None => None,
+            Some(_) if moves != then => Some((world.now, moves)),
+            Some(_) => Some((since, then)),
+        };
+        match (neglected, self.neglect) {
+            (Some((task, cpu, waited)), Some((since, _))) if world.now - since > self.notice_ns => {
                 let ms = waited as f64 / 1e6;
-                return Err(format!("task {id} has waited for {ms:.1} ms beside idle CPU {cpu}"));
+                Err(format!("task {task} has waited for {ms:.1} ms beside idle CPU {cpu}"))
             }
+            _ => Ok(()),
         }
-        Ok(())
+    }
+
+    /// A task that has waited for longer than `age`, an idle CPU that it may use, and how long it waits.
+    fn neglected(&self, world: &World, age: u64) -> Option<(usize, usize, u64)> {
+        let idle: Vec<usize> = (0..world.cpus.len()).filter(|&cpu| is_idle(world, cpu)).collect();
+        if idle.is_empty() {
+            return None;
+        }
+        world.tasks.iter().enumerate().find_map(|(id, task)| {
+            let waited = world.now - task.runnable_at.min(world.now);
+            if task.state != State::Waiting || waited <= age {
+                return None;
+            }
+            let cpu = idle.iter().copied().find(|&cpu| world.may_use(id as TaskId, cpu))?;
+            Some((id, cpu, waited))
+        })
     }
 }
 

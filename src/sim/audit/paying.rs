@@ -5,6 +5,9 @@
 //! the scheduler has at this instant: for the first tasks of each queue, and the nearest LLCs with a CPU
 //! that has been idle for a while. An imbalance between nodes has to exceed the threshold of its gate;
 //! how long it has to last is part of the bound.
+//!
+//! A tick wakes one CPU at a time. So what must not be is that a queue pays for longer than the bound, and
+//! no task leaves it for another LLC meanwhile.
 
 use super::is_idle;
 use crate::bpf::types;
@@ -21,12 +24,22 @@ use std::collections::HashMap;
 const FIRST_TASKS: usize = 4;
 const NEAREST: usize = 4;
 
+/// CPUs that have been idle for less are about to be woken, or only just went idle.
+const IDLE_NS: u64 = 1_000_000;
+
+/// See [`Paying`].
+#[derive(Clone, Copy)]
+struct Streak {
+    since: u64,
+    moves_out: u64,
+}
+
 /// See the module.
 pub struct Paying {
     outward: Vec<Vec<usize>>,
     level: Vec<Vec<Level>>,
-    /// Since when the queue of an LLC has paid for a CPU.
-    since: HashMap<(usize, usize), u64>,
+    /// By LLC: since when its queue has paid for an idle CPU, and no task has left it.
+    since: HashMap<usize, Streak>,
     /// CPU time that idled so, by samples.
     pub wasted_ns: u64,
 }
@@ -55,53 +68,68 @@ impl Paying {
         span: u64,
     ) -> Result<(), String> {
         let mut idle: Vec<Vec<usize>> = vec![Vec::new(); view.llcs.len()];
-        for cpu in (0..world.cpus.len()).filter(|&cpu| is_idle(world, cpu)) {
+        let long = |cpu: usize| world.now - world.cpus[cpu].idle_since > IDLE_NS;
+        for cpu in (0..world.cpus.len()).filter(|&cpu| is_idle(world, cpu) && long(cpu)) {
             idle[world.machine.llc(cpu)].push(cpu);
         }
         let before = std::mem::take(&mut self.since);
         let mut found = Ok(());
         for from in 0..view.llcs.len() {
             let Some(dsq) = world.dsq(dsq_of_llc(from), 0) else { continue };
-            let queue = &world.dsqs[dsq];
-            if queue.is_empty() {
+            let queued = world.dsqs[dsq].len();
+            let Some((task, cpu, nr)) = self.pays_for(world, view, policy, from, &idle) else {
                 continue;
+            };
+            self.wasted_ns += span * nr.min(queued) as u64;
+            let nr_llcs = view.llcs.len();
+            let row = &view.pairs[from * nr_llcs..(from + 1) * nr_llcs];
+            let moves_out = row.iter().map(|pair| pair.nr_moves).sum();
+            let now = Streak { since: world.now, moves_out };
+            let streak = before.get(&from).filter(|streak| streak.moves_out == moves_out);
+            let streak = streak.copied().unwrap_or(now);
+            self.since.insert(from, streak);
+            let lasted = world.now - streak.since;
+            if lasted > notice && found.is_ok() {
+                found = Err(format!(
+                    "CPU {cpu} idles beside the queue of LLC {from}, whose task {task} pays, and for \
+                     {:.1} ms nothing has left it",
+                    lasted as f64 / 1e6
+                ));
             }
-            let mut asked = 0;
-            let mut wasted = 0;
-            for to in std::iter::once(from).chain(self.outward[from].iter().copied()) {
-                if idle[to].is_empty() {
-                    continue;
-                }
-                let mut paid = false;
-                for task in queue.iter().take(FIRST_TASKS).map(|entry| entry.task) {
-                    if !self.pays(world, view, policy, task, from, to) {
-                        continue;
-                    }
-                    for &cpu in idle[to].iter().filter(|&&cpu| world.may_use(task, cpu)) {
-                        paid = true;
-                        let idle_since = world.cpus[cpu].idle_since;
-                        let seen = before.get(&(from, cpu)).copied().unwrap_or(world.now);
-                        let since = seen.max(idle_since);
-                        self.since.insert((from, cpu), since);
-                        let lasted = world.now - since;
-                        if lasted > notice && found.is_ok() {
-                            found = Err(format!(
-                                "CPU {cpu} of LLC {to} has idled for {:.1} ms beside the queue of LLC \
-                                 {from}, whose task {task} pays",
-                                lasted as f64 / 1e6
-                            ));
-                        }
-                    }
-                }
-                wasted += if paid { idle[to].len() } else { 0 };
-                asked += 1;
-                if asked > NEAREST || policy.migrate == Migrate::Never {
-                    break;
-                }
-            }
-            self.wasted_ns += span * wasted.min(queue.len()) as u64;
         }
         found
+    }
+
+    /// A task of the queue of `from` and an idle CPU for which it pays, and how many such CPUs there are
+    /// in the nearest LLCs.
+    fn pays_for(
+        &self,
+        world: &World,
+        view: &View,
+        policy: &Policy,
+        from: usize,
+        idle: &[Vec<usize>],
+    ) -> Option<(TaskId, usize, usize)> {
+        let queue = &world.dsqs[world.dsq(dsq_of_llc(from), 0)?];
+        let (mut first, mut nr, mut asked) = (None, 0, 0);
+        for to in std::iter::once(from).chain(self.outward[from].iter().copied()) {
+            if idle[to].is_empty() || queue.is_empty() {
+                continue;
+            }
+            let tasks = queue.iter().take(FIRST_TASKS).map(|entry| entry.task);
+            for task in tasks.filter(|&task| self.pays(world, view, policy, task, from, to)) {
+                let cpu = idle[to].iter().copied().find(|&cpu| world.may_use(task, cpu));
+                let Some(cpu) = cpu else { continue };
+                first = first.or(Some((task, cpu)));
+                nr += idle[to].len();
+                break;
+            }
+            asked += 1;
+            if asked >= NEAREST {
+                break;
+            }
+        }
+        first.map(|(task, cpu)| (task, cpu, nr))
     }
 
     /// Would it pay to run `task`, which waits in `from`, at once in `to`?

@@ -1,0 +1,225 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//! The simulator, with scx_toll in it, does what queueing theory says where that is known: the mean over
+//! ten seeds lies within three standard errors.
+//!
+//! Requests arrive as a Poisson process and take times of which the scheduler knows nothing beforehand;
+//! each is a task that sleeps when it is done. Moves cost nothing, and kernel and interrupts take no
+//! time.
+//!
+//! | what | mean response |
+//! |---|---|
+//! | k CPUs of one LLC, or of several with free moves | M/M/k: `1/μ + C(k, λ/μ) / (kμ − λ)`, by any order that does not know what a request takes |
+//! | as many LLCs of one CPU each, moves forbidden | M/M/1: `1 / (μ − λ/n)` |
+//! | one CPU that all requests share | processor sharing: `(1/μ) / (1 − ρ)`, whatever the requests take |
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod simulated;
+
+use scx_toll::model::decide::Migrate;
+use scx_toll::sim::abi::CpuMask;
+use scx_toll::sim::load::{Cx, Ends, Hire, Load, StaffView, Step};
+use scx_toll::units::Ns;
+use simulated::Simulated;
+use std::cell::RefCell;
+use std::rc::Rc;
+use toll_bench::lab::figures::Figure;
+use toll_bench::rng::Rng;
+
+const SEEDS: u64 = 10;
+/// Requests of a run, and how many of them come before the mean is taken.
+const REQUESTS: usize = 20_000;
+const WARM_UP: usize = 2_000;
+
+/// What requests take.
+#[derive(Clone, Copy)]
+enum Takes {
+    /// Exponential times of this mean, ns.
+    Exponential(u64),
+    /// Nine of ten are short, the others as many times as long as given.
+    TwoSizes { short: u64, times: u64 },
+}
+
+impl Takes {
+    fn draw(self, rng: &mut Rng) -> u64 {
+        match self {
+            Takes::Exponential(mean) => rng.exponential_ns(mean).max(1),
+            Takes::TwoSizes { short, times } if rng.below(10) == 0 => short * times,
+            Takes::TwoSizes { short, .. } => short,
+        }
+    }
+
+    fn mean(self) -> f64 {
+        match self {
+            Takes::Exponential(mean) => mean as f64,
+            Takes::TwoSizes { short, times } => short as f64 * (0.9 + 0.1 * times as f64),
+        }
+    }
+}
+
+/// Requests for free tasks; response times go out through `found`.
+struct Requests {
+    pools: usize,
+    tasks: usize,
+    takes: Takes,
+    gap_ns: u64,
+    rng: Rng,
+    /// Free tasks by pool; all pools are one unless each LLC has its own.
+    free: Vec<Vec<u32>>,
+    /// The pool of each task, from where it was when it was released.
+    pool: Vec<usize>,
+    /// When the request of each task came, and what it takes.
+    at: Vec<Option<(u64, u64)>>,
+    /// The task works on its request.
+    works: Vec<bool>,
+    came: usize,
+    found: Rc<RefCell<Vec<u64>>>,
+}
+
+impl Load for Requests {
+    fn staff(&mut self) -> Vec<Hire> {
+        // One-CPU LLCs that have a pool each are numbered as their CPUs.
+        let born_on = |nr: usize| (self.pools > 1).then(|| CpuMask::of([nr % self.pools]));
+        let hire = |nr| Hire { born_on: born_on(nr), ..Hire::new(&format!("q{nr}"), 0) };
+        (0..self.tasks).map(hire).collect()
+    }
+
+    fn ends(&self) -> Ends {
+        Ends::Done(u64::MAX / 8)
+    }
+
+    fn released(&mut self, cx: &mut Cx) {
+        cx.at(cx.now + 50_000_000, 0);
+    }
+
+    fn next(&mut self, task: u32, cx: &mut Cx) -> Step {
+        let at = task as usize;
+        if self.pool[at] == usize::MAX {
+            // Just released: it belongs where it is.
+            self.pool[at] = if self.pools > 1 { cx.machine.llc(cx.cpu) } else { 0 };
+            self.free[self.pool[at]].push(task);
+            return Step::Block;
+        }
+        if std::mem::take(&mut self.works[at]) {
+            let (came, _) = self.at[at].take().unwrap();
+            self.found.borrow_mut().push(cx.now - came);
+            self.free[self.pool[at]].push(task);
+        }
+        match self.at[at] {
+            Some((_, takes)) => {
+                self.works[at] = true;
+                Step::Work(takes)
+            }
+            None if self.came >= REQUESTS => Step::End,
+            None => Step::Block,
+        }
+    }
+
+    fn phase(&mut self, _: u64, cx: &mut Cx) {
+        self.came += 1;
+        let pool = self.rng.below(self.pools as u64) as usize;
+        let task = self.free[pool].pop().expect("a task for each request");
+        self.at[task as usize] = Some((cx.now, self.takes.draw(&mut self.rng)));
+        cx.wake(task, false);
+        if self.came < REQUESTS {
+            cx.at(cx.now + self.rng.exponential_ns(self.gap_ns), 0);
+        } else {
+            // Whoever is free goes home; the others when they are done.
+            self.free.iter().flatten().for_each(|&task| cx.wake(task, false));
+        }
+    }
+
+    fn figures(&self, _: &StaffView, _: u64) -> Vec<Figure> {
+        Vec::new()
+    }
+}
+
+/// Mean response times, one for each seed, in units of the mean demand.
+fn means(
+    machine: impl Fn(u64) -> Simulated,
+    pools: usize,
+    tasks: usize,
+    takes: Takes,
+    load: f64,
+) -> Vec<f64> {
+    (1..=SEEDS)
+        .map(|seed| {
+            let machine = machine(seed);
+            let cpus = machine.topo.cpus.len();
+            let found = Rc::new(RefCell::new(Vec::new()));
+            let requests = Requests {
+                pools,
+                tasks,
+                takes,
+                gap_ns: (takes.mean() / (load * cpus as f64)) as u64,
+                rng: Rng::stream(seed, 77),
+                free: vec![Vec::new(); pools],
+                pool: vec![usize::MAX; tasks],
+                at: vec![None; tasks],
+                works: vec![false; tasks],
+                came: 0,
+                found: Rc::clone(&found),
+            };
+            let outcome = machine.run(Box::new(requests));
+            assert!(outcome.failure.is_none(), "{:?}", outcome.failure);
+            let found = &found.borrow()[WARM_UP..];
+            found.iter().sum::<u64>() as f64 / found.len() as f64 / takes.mean()
+        })
+        .collect()
+}
+
+/// Assert that the mean of `means` is `expected` within three standard errors.
+fn check(what: &str, means: &[f64], expected: f64) {
+    let nr = means.len() as f64;
+    let mean = means.iter().sum::<f64>() / nr;
+    let variance = means.iter().map(|m| (m - mean).powi(2)).sum::<f64>() / (nr - 1.0);
+    let error = (variance / nr).sqrt();
+    println!("{what}: {mean:.4} ± {error:.4}, expected {expected:.4}");
+    assert!((mean - expected).abs() < 3.0 * error, "{what}: {mean} ± {error}, expected {expected}");
+}
+
+/// Mean response of M/M/k at this load, in units of the mean demand: Erlang's C.
+fn mmk(k: usize, load: f64) -> f64 {
+    let offered = load * k as f64;
+    let term = |n: usize| (1..=n).fold(1.0, |product, i| product * offered / i as f64);
+    let queue = term(k) / (1.0 - load);
+    let all: f64 = (0..k).map(term).sum::<f64>() + queue;
+    1.0 + queue / all / (k as f64 * (1.0 - load))
+}
+
+const MEAN: Takes = Takes::Exponential(5_000_000);
+
+#[test]
+fn one_llc_is_one_queue() {
+    let machine = |seed| Simulated::without_costs(1, 1, 4, seed);
+    assert!((mmk(1, 0.5) - 2.0).abs() < 1e-12 && (mmk(4, 0.8) - 1.7455).abs() < 1e-3);
+    check("M/M/4 at 80 %", &means(machine, 1, 200, MEAN, 0.8), mmk(4, 0.8));
+}
+
+#[test]
+fn free_moves_make_one_queue_of_many() {
+    let machine = |seed| {
+        let mut machine = Simulated::without_costs(1, 4, 1, seed).migrate(Migrate::Always);
+        machine.policy.slice = Ns::from_ms(2);
+        machine
+    };
+    check("4 LLCs, free moves, at 70 %", &means(machine, 1, 200, MEAN, 0.7), mmk(4, 0.7));
+}
+
+#[test]
+fn forbidden_moves_leave_a_queue_each() {
+    let machine = |seed| Simulated::without_costs(1, 4, 1, seed).migrate(Migrate::Never);
+    check("4 × M/M/1 at 60 %", &means(machine, 4, 400, MEAN, 0.6), mmk(1, 0.6));
+}
+
+#[test]
+fn one_cpu_is_shared() {
+    let machine = |seed| {
+        let mut machine = Simulated::without_costs(1, 1, 1, seed);
+        machine.policy.slice = Ns::from_us(500);
+        machine.timing.tick_ns = 250_000;
+        machine
+    };
+    let takes = Takes::TwoSizes { short: 8_000_000, times: 11 };
+    check("processor sharing at 60 %", &means(machine, 1, 150, takes, 0.6), 1.0 / 0.4);
+}
