@@ -10,6 +10,7 @@
 //! |---|---|
 //! | k CPUs of one LLC, or of several with free moves | M/M/k: `1/μ + C(k, λ/μ) / (kμ − λ)`, by any order that does not know what a request takes |
 //! | as many LLCs of one CPU each, moves forbidden | M/M/1: `1 / (μ − λ/n)` |
+//! | three CPUs, the shorter queue of two drawn at random (`src/sim/stand_in/example.bpf.c`) | from the stationary distribution of the three queues |
 //! | one CPU that all requests share | processor sharing: `(1/μ) / (1 − ρ)`, whatever the requests take |
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
@@ -19,8 +20,10 @@ mod simulated;
 use scx_toll::model::decide::Migrate;
 use scx_toll::sim::abi::CpuMask;
 use scx_toll::sim::load::{Cx, Ends, Hire, Load, StaffView, Step};
+use scx_toll::sim::run::Outcome;
+use scx_toll::topology::Topology;
 use scx_toll::units::Ns;
-use simulated::Simulated;
+use simulated::{Simulated, compile_source, run_other, sources};
 use std::cell::RefCell;
 use std::rc::Rc;
 use toll_bench::lab::figures::Figure;
@@ -134,7 +137,7 @@ impl Load for Requests {
     }
 }
 
-/// Mean response times, one for each seed, in units of the mean demand.
+/// Mean response times under scx_toll, one for each seed, in units of the mean demand.
 fn means(
     machine: impl Fn(u64) -> Simulated,
     pools: usize,
@@ -142,10 +145,21 @@ fn means(
     takes: Takes,
     load: f64,
 ) -> Vec<f64> {
+    let cpus = machine(1).topo.cpus.len();
+    means_of(cpus, pools, tasks, takes, load, |seed, requests| machine(seed).run(requests))
+}
+
+/// The same under whatever `run` runs.
+fn means_of(
+    cpus: usize,
+    pools: usize,
+    tasks: usize,
+    takes: Takes,
+    load: f64,
+    run: impl Fn(u64, Box<dyn Load>) -> Outcome,
+) -> Vec<f64> {
     (1..=SEEDS)
         .map(|seed| {
-            let machine = machine(seed);
-            let cpus = machine.topo.cpus.len();
             let found = Rc::new(RefCell::new(Vec::new()));
             let requests = Requests {
                 pools,
@@ -160,7 +174,7 @@ fn means(
                 came: 0,
                 found: Rc::clone(&found),
             };
-            let outcome = machine.run(Box::new(requests));
+            let outcome = run(seed, Box::new(requests));
             assert!(outcome.failure.is_none(), "{:?}", outcome.failure);
             let found = &found.borrow()[WARM_UP..];
             found.iter().sum::<u64>() as f64 / found.len() as f64 / takes.mean()
@@ -187,6 +201,60 @@ fn mmk(k: usize, load: f64) -> f64 {
     1.0 + queue / all / (k as f64 * (1.0 - load))
 }
 
+/// Mean response of three CPUs at this load where requests join the shorter queue of two that are drawn,
+/// in units of the mean demand: by the stationary distribution of the sorted lengths of the queues,
+/// found by letting time pass until nothing changes.
+fn two_choices(load: f64) -> f64 {
+    const MOST: usize = 30;
+    let index = |a: usize, b: usize, c: usize| (a * (MOST + 1) + b) * (MOST + 1) + c;
+    let sorted = |mut q: [usize; 3]| {
+        q.sort_unstable_by(|x, y| y.cmp(x));
+        index(q[0], q[1], q[2])
+    };
+    let states: Vec<[usize; 3]> = (0..=MOST)
+        .flat_map(|a| (0..=a).flat_map(move |b| (0..=b).map(move |c| [a, b, c])))
+        .collect();
+    // To where each state goes, and how often; the rest of the time it stays.
+    let arrivals = 3.0 * load;
+    let rate = arrivals + 3.0;
+    let mut p = vec![0.0; (MOST + 1).pow(3)];
+    p[0] = 1.0;
+    for _ in 0..6_000 {
+        let mut next = vec![0.0; p.len()];
+        for &state in &states {
+            let mass = p[index(state[0], state[1], state[2])];
+            if mass == 0.0 {
+                continue;
+            }
+            let mut stay = 1.0;
+            let mut go = |to: [usize; 3], often: f64, next: &mut Vec<f64>| {
+                next[sorted(to)] += mass * often / rate;
+                stay -= often / rate;
+            };
+            // Of the three pairs two contain the shortest queue; the third leads to the middle one.
+            for (queue, share) in [(2, 2.0 / 3.0), (1, 1.0 / 3.0)] {
+                let mut to = state;
+                to[queue] += 1;
+                if to[queue] <= MOST {
+                    go(to, arrivals * share, &mut next);
+                }
+            }
+            for queue in 0..3 {
+                let mut to = state;
+                if to[queue] > 0 {
+                    to[queue] -= 1;
+                    go(to, 1.0, &mut next);
+                }
+            }
+            next[index(state[0], state[1], state[2])] += mass * stay;
+        }
+        p = next;
+    }
+    let number: f64 =
+        states.iter().map(|q| p[index(q[0], q[1], q[2])] * q.iter().sum::<usize>() as f64).sum();
+    number / arrivals
+}
+
 const MEAN: Takes = Takes::Exponential(5_000_000);
 
 #[test]
@@ -210,6 +278,16 @@ fn free_moves_make_one_queue_of_many() {
 fn forbidden_moves_leave_a_queue_each() {
     let machine = |seed| Simulated::without_costs(1, 4, 1, seed).migrate(Migrate::Never);
     check("4 × M/M/1 at 60 %", &means(machine, 4, 400, MEAN, 0.6), mmk(1, 0.6));
+}
+
+#[test]
+fn the_shorter_of_two_queues() {
+    let dir = tempfile::tempdir().unwrap();
+    let object = dir.path().join("example.so");
+    compile_source("gcc", &sources().0, "example.bpf.c", &object).unwrap();
+    let topo = Topology::synthetic(1, 1, 3).unwrap();
+    let run = |seed, requests| run_other(&topo, &object, seed, requests);
+    check("JSQ(2) of 3 at 80 %", &means_of(3, 1, 200, MEAN, 0.8, run), two_choices(0.8));
 }
 
 #[test]

@@ -86,6 +86,18 @@ impl Simulated {
     }
 }
 
+/// Run another scheduler, the shared object `path`, on a machine on which nothing costs anything.
+pub fn run_other<'a>(
+    topo: &'a Topology,
+    path: &Path,
+    seed: u64,
+    load: Box<dyn Load + 'a>,
+) -> Outcome {
+    let (costs, timing) = (Costs::FREE, Timing::NONE);
+    let settings = Settings { topo, policy: None, costs, timing, seed };
+    run::run(&settings, Object::open(path).unwrap(), "test", load, |_, _| {}).unwrap()
+}
+
 fn policy(table: PenaltyTable, topo: &Topology) -> Policy {
     Policy { learn: false, ..Policy::new(table, "test".into(), topo) }
 }
@@ -98,6 +110,11 @@ pub fn sources() -> (PathBuf, PathBuf) {
 
 /// Compile the BPF half in the directory `bpf` with `compiler` into `to`.
 pub fn compile(compiler: &str, bpf: &Path, to: &Path) -> Result<(), String> {
+    compile_source(compiler, bpf, "toll.c", to)
+}
+
+/// Compile `source`, a file beside the stand-in, with the headers of the directory `bpf`.
+pub fn compile_source(compiler: &str, bpf: &Path, source: &str, to: &Path) -> Result<(), String> {
     let (_, stand_in) = sources();
     let output = Command::new(compiler)
         .args(["-std=gnu11", "-O2", "-shared", "-fPIC", "-fvisibility=hidden"])
@@ -107,7 +124,7 @@ pub fn compile(compiler: &str, bpf: &Path, to: &Path) -> Result<(), String> {
         .arg(&stand_in)
         .arg("-o")
         .arg(to)
-        .arg(stand_in.join("toll.c"))
+        .arg(stand_in.join(source))
         .output()
         .map_err(|why| format!("{compiler}: {why}"))?;
     match output.status.success() {

@@ -11,8 +11,7 @@
 //! | [`BOOKS`]: the scheduler's counters are what really waits, runs, idles, and was used | now and then ([`books`]) |
 //! | [`FAIR`]: who is never asleep in an LLC gets as much as the others there | every half second ([`fair`]) |
 //!
-//! The first needs scx_toll's own figures, the rest of them what the kernel knows. For another
-//! scheduler only [`AGE`] is looked at, with the kernel's limit in the place of the bound.
+//! Another scheduler is looked at by the kernel's watchdog only: it has promised nothing else.
 
 mod books;
 mod fair;
