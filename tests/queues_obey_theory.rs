@@ -30,9 +30,10 @@ use toll_bench::lab::figures::Figure;
 use toll_bench::rng::Rng;
 
 const SEEDS: u64 = 10;
-/// Requests of a run, and how many of them come before the mean is taken.
+/// Requests of a run; the mean is taken without the first tenth.
 const REQUESTS: usize = 20_000;
-const WARM_UP: usize = 2_000;
+/// The same where each request takes many turns.
+const FEWER: usize = 8_000;
 
 /// What requests take.
 #[derive(Clone, Copy)]
@@ -76,6 +77,7 @@ struct Requests {
     /// The task works on its request.
     works: Vec<bool>,
     came: usize,
+    requests: usize,
     found: Rc<RefCell<Vec<u64>>>,
 }
 
@@ -113,7 +115,7 @@ impl Load for Requests {
                 self.works[at] = true;
                 Step::Work(takes)
             }
-            None if self.came >= REQUESTS => Step::End,
+            None if self.came >= self.requests => Step::End,
             None => Step::Block,
         }
     }
@@ -124,7 +126,7 @@ impl Load for Requests {
         let task = self.free[pool].pop().expect("a task for each request");
         self.at[task as usize] = Some((cx.now, self.takes.draw(&mut self.rng)));
         cx.wake(task, false);
-        if self.came < REQUESTS {
+        if self.came < self.requests {
             cx.at(cx.now + self.rng.exponential_ns(self.gap_ns), 0);
         } else {
             // Whoever is free goes home; the others when they are done.
@@ -160,8 +162,9 @@ fn means_of(
 ) -> Vec<f64> {
     (1..=SEEDS)
         .map(|seed| {
+            let requests = if matches!(takes, Takes::Exponential(_)) { REQUESTS } else { FEWER };
             let found = Rc::new(RefCell::new(Vec::new()));
-            let requests = Requests {
+            let load = Requests {
                 pools,
                 tasks,
                 takes,
@@ -172,11 +175,12 @@ fn means_of(
                 at: vec![None; tasks],
                 works: vec![false; tasks],
                 came: 0,
+                requests,
                 found: Rc::clone(&found),
             };
-            let outcome = run(seed, Box::new(requests));
+            let outcome = run(seed, Box::new(load));
             assert!(outcome.failure.is_none(), "{:?}", outcome.failure);
-            let found = &found.borrow()[WARM_UP..];
+            let found = &found.borrow()[requests / 10..];
             found.iter().sum::<u64>() as f64 / found.len() as f64 / takes.mean()
         })
         .collect()

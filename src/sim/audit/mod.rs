@@ -7,7 +7,7 @@
 //! | [`AGE`]: no task waits beyond the age bound beside an idle CPU that it may use | now and then |
 //! | [`REACH`]: whoever waits in an LLC's queue may use a CPU there | now and then |
 //! | [`RULE`]: each recorded decision follows from its numbers, by the rule in Rust | at each record |
-//! | [`SWING`]: no task crosses nodes to and fro and back again within the hold time, but by way of its home | at each turn |
+//! | [`SWING`]: no task goes to an LLC of another node, back, and there again within the hold time, unless one of them is its home | at each turn |
 //! | [`BOOKS`]: the scheduler's counters are what really waits, runs, idles, and was used | now and then ([`books`]) |
 //! | [`FAIR`]: who is never asleep in an LLC gets as much as the others there | every half second ([`fair`]) |
 //!
@@ -88,8 +88,8 @@ struct Watch {
     fairness: Fairness,
     replay: Replay,
     replayed: u64,
-    /// The last crossings of each task: when, and to which node.
-    crossings: Vec<Vec<(u64, usize)>>,
+    /// The last LLCs of each task, and since when.
+    paths: Vec<Vec<(u64, usize)>>,
     wakeups: u64,
     /// Since when tasks have waited for too long beside idle CPUs, and how many had been moved by then.
     neglect: Option<(u64, u64)>,
@@ -110,7 +110,7 @@ impl Audit {
             fairness: Fairness::new(slice_ns + timing.tick_ns),
             replay: Replay::new(None, 1),
             replayed: 0,
-            crossings: Vec::new(),
+            paths: Vec::new(),
             wakeups: 0,
             neglect: None,
             policy,
@@ -160,31 +160,34 @@ impl Audit {
         self.now = now;
         let Some(watch) = &mut self.watch else { return };
         watch.fairness.runs(task, llc);
-        let node = watch.nodes[llc];
         let at = task as usize;
-        if watch.crossings.len() <= at {
-            watch.crossings.resize(at + 1, Vec::new());
+        if watch.paths.len() <= at {
+            watch.paths.resize(at + 1, Vec::new());
         }
-        let path = &mut watch.crossings[at];
-        if path.last().is_some_and(|(_, last)| *last == node) {
+        let path = &mut watch.paths[at];
+        if path.last().is_some_and(|(_, last)| *last == llc) {
             return;
         }
-        path.push((now, node));
+        path.push((now, llc));
         if path.len() > 4 {
             path.remove(0);
         }
         // There, back, and there again. Whoever goes home need not wait for a gate.
+        let nodes = &watch.nodes;
         let swings = match path[..] {
             [_, (first, a), (_, b), (_, c)] => {
-                a == c && home != Some(b) && now - first < watch.hold_ns
+                a == c
+                    && nodes[a] != nodes[b]
+                    && home != Some(nodes[a])
+                    && home != Some(nodes[b])
+                    && now - first < watch.hold_ns
             }
             _ => false,
         };
-        let (from, hold) = (path[path.len() - 1], watch.hold_ns);
         let found = match swings {
             true => Err(format!(
-                "task {task} came to node {} for the second time within {hold} ns",
-                from.1
+                "task {task} came to LLC {llc} for the second time within {} ns",
+                watch.hold_ns
             )),
             false => Ok(()),
         };
