@@ -19,6 +19,8 @@ static TOLL: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/toll_host.so"));
 /// A loaded scheduler. The handle is never closed before all that came from it is gone.
 pub struct Object {
     handle: *mut c_void,
+    /// `sim_task_state`, if it has one.
+    state_of: Option<unsafe extern "C" fn(*mut Task) -> *mut c_void>,
     /// While it is open no other file gets the name by which the loader knows this one.
     _file: File,
 }
@@ -57,7 +59,11 @@ impl Object {
         if handle.is_null() {
             return Err(loader_error()).context("it cannot be loaded");
         }
-        Ok(Object { handle, _file: file })
+        let mut object = Object { handle, state_of: None, _file: file };
+        // SAFETY: toll.c defines it with this signature.
+        object.state_of =
+            object.symbol(c"sim_task_state").map(|at| unsafe { std::mem::transmute(at) });
+        Ok(object)
     }
 
     fn symbol(&self, name: &CStr) -> Option<*mut c_void> {
@@ -148,12 +154,8 @@ impl Object {
     /// # Safety
     /// `task` is alive.
     pub unsafe fn task_state(&self, task: *mut Task) -> *mut c_void {
-        let Some(at) = self.symbol(c"sim_task_state") else { return std::ptr::null_mut() };
-        // SAFETY: toll.c defines it with this signature.
-        let state: unsafe extern "C" fn(*mut Task) -> *mut c_void =
-            unsafe { std::mem::transmute(at) };
         // SAFETY: by the caller.
-        unsafe { state(task) }
+        self.state_of.map_or(std::ptr::null_mut(), |state_of| unsafe { state_of(task) })
     }
 }
 

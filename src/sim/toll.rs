@@ -175,6 +175,16 @@ impl<'a> View<'a> {
     }
 }
 
+/// P of the move that `raw` has not run after yet, if a decision has moved it.
+///
+/// # Safety
+/// The task is alive, and the object is scx_toll's or has no `sim_task_state`.
+pub unsafe fn penalty_of_move(object: &Object, raw: *mut Task) -> Option<i64> {
+    // SAFETY: by the caller.
+    let known = unsafe { object.task_state(raw).cast::<types::toll_task>().as_ref() }?;
+    (known.r#move.at_ns != 0).then_some(known.r#move.penalty_ns)
+}
+
 /// The name of the queue of LLC `llc`, as `dsq_llc()` in `dsq.bpf.h`.
 pub fn dsq_of_llc(llc: usize) -> u64 {
     const TYPE_LLC: u64 = 1;

@@ -114,11 +114,6 @@ impl Workers {
         worker.home = Some(machine.node(worker.last_cpu) as u32);
     }
 
-    /// The node that is the home of `task`, once it has one.
-    pub fn home(&self, task: TaskId) -> Option<usize> {
-        self.workers[task as usize].home.map(|node| node as usize)
-    }
-
     /// Thousandths of CPU time that a thousandth of work takes on `cpu`.
     fn slow_pm(&self, task: TaskId, cpu: usize, machine: &Machine) -> u64 {
         let home = self.workers[task as usize].home;

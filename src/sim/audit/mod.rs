@@ -7,7 +7,7 @@
 //! | [`AGE`]: no task waits beyond the age bound beside an idle CPU that it may use | now and then |
 //! | [`REACH`]: whoever waits in an LLC's queue may use a CPU there | now and then |
 //! | [`RULE`]: each recorded decision follows from its numbers, by the rule in Rust | at each record |
-//! | [`SWING`]: no task goes to an LLC of another node, back, and there again within the hold time, unless one of them is its home | at each turn |
+//! | [`SWING`]: hardly a task goes to an LLC of another node, back, and there again within the hold time by moves that a gate had to let pass | at each turn |
 //! | [`BOOKS`]: the scheduler's counters are what really waits, runs, idles, and was used | now and then ([`books`]) |
 //! | [`FAIR`]: who is never asleep in an LLC gets as much as the others there | every half second ([`fair`]) |
 //!
@@ -40,7 +40,7 @@ pub const REACH: &str = "whoever waits in an LLC's queue may use a CPU there";
 /// See the module.
 pub const RULE: &str = "each decision follows from its numbers";
 /// See the module.
-pub const SWING: &str = "no task swings between nodes within the hold time";
+pub const SWING: &str = "hardly a task swings between nodes within the hold time";
 /// See the module.
 pub const BOOKS: &str = "the scheduler's counters are what really happened";
 /// See the module.
@@ -50,6 +50,10 @@ pub const FAIR: &str = "who never sleeps in an LLC gets as much as the others th
 /// LLC looks outward again, one more since another CPU may have been faster, and one for what happens
 /// between.
 const TICKS_TO_NOTICE: u64 = 3;
+/// One move in so many may be the third of a swing, and a few besides. The gate of each direction is asked
+/// by itself, so for a while both may remember an imbalance that has turned round since.
+const SWINGS_IN: u64 = 200;
+const SWINGS_SLIP: u64 = 2;
 /// CPUs per ms between two looks: large machines are looked at less often.
 const CPUS_PER_MS: u64 = 64;
 
@@ -77,6 +81,15 @@ pub struct Audit {
     looked_at: u64,
 }
 
+/// An LLC where a task came.
+#[derive(Clone, Copy)]
+struct Stop {
+    at: u64,
+    llc: usize,
+    /// It came by a decision that a gate had to let pass.
+    held: bool,
+}
+
 /// What looking on remembers.
 struct Watch {
     policy: Option<Policy>,
@@ -89,8 +102,11 @@ struct Watch {
     replay: Replay,
     replayed: u64,
     /// The last LLCs of each task, and since when.
-    paths: Vec<Vec<(u64, usize)>>,
+    paths: Vec<Vec<Stop>>,
     wakeups: u64,
+    /// Moves that a gate had to let pass, and how many of them were the third of a swing.
+    crossings: u64,
+    swings: u64,
     /// Since when tasks have waited for too long beside idle CPUs, and how many had been moved by then.
     neglect: Option<(u64, u64)>,
 }
@@ -112,6 +128,8 @@ impl Audit {
             replayed: 0,
             paths: Vec::new(),
             wakeups: 0,
+            crossings: 0,
+            swings: 0,
             neglect: None,
             policy,
         };
@@ -155,8 +173,14 @@ impl Audit {
         }
     }
 
-    /// `task`, whose memory is on node `home`, begins to run in `llc`.
-    pub fn runs(&mut self, task: TaskId, llc: usize, home: Option<usize>, now: u64) {
+    /// `task` begins to run in `llc`; `penalty` tells P of the decision that brought it there, if one did.
+    pub fn runs(
+        &mut self,
+        task: TaskId,
+        llc: usize,
+        penalty: impl FnOnce() -> Option<i64>,
+        now: u64,
+    ) {
         self.now = now;
         let Some(watch) = &mut self.watch else { return };
         watch.fairness.runs(task, llc);
@@ -165,33 +189,28 @@ impl Audit {
             watch.paths.resize(at + 1, Vec::new());
         }
         let path = &mut watch.paths[at];
-        if path.last().is_some_and(|(_, last)| *last == llc) {
+        if path.last().is_some_and(|stop| stop.llc == llc) {
             return;
         }
-        path.push((now, llc));
-        if path.len() > 4 {
+        // Whoever goes back to its memory or its warm lines need not wait for a gate.
+        path.push(Stop { at: now, llc, held: penalty().is_some_and(|penalty| penalty >= 0) });
+        if path.len() > 3 {
             path.remove(0);
         }
-        // There, back, and there again. Whoever goes home need not wait for a gate.
         let nodes = &watch.nodes;
         let swings = match path[..] {
-            [_, (first, a), (_, b), (_, c)] => {
-                a == c
-                    && nodes[a] != nodes[b]
-                    && home != Some(nodes[a])
-                    && home != Some(nodes[b])
-                    && now - first < watch.hold_ns
+            [first, back, again] => {
+                first.llc == again.llc
+                    && nodes[first.llc] != nodes[back.llc]
+                    && first.held
+                    && back.held
+                    && again.held
+                    && now - first.at < watch.hold_ns
             }
             _ => false,
         };
-        let found = match swings {
-            true => Err(format!(
-                "task {task} came to LLC {llc} for the second time within {} ns",
-                watch.hold_ns
-            )),
-            false => Ok(()),
-        };
-        self.look_at(SWING, found);
+        watch.crossings += u64::from(path.last().is_some_and(|stop| stop.held));
+        watch.swings += u64::from(swings);
     }
 
     /// Look at everything, unless that was done a moment ago.
@@ -202,6 +221,7 @@ impl Audit {
         if due && self.released.is_some() {
             let span = world.now - self.looked_at;
             self.look_at(AGE, watch.age(world));
+            self.look_at(SWING, watch.swings());
             if let (Some(view), Some(policy)) = (View::new(object), &watch.policy) {
                 self.look_at(REACH, reach(world, watch.nodes.len()));
                 let found = watch.paying.look(world, &view, policy, watch.notice_ns, span);
@@ -250,6 +270,18 @@ impl Watch {
         self.replayed = differences;
         let first = self.replay.first_difference();
         Err(first.map_or_else(String::new, |found| format!("{:?}", found.difference)))
+    }
+
+    /// Do more tasks swing than gates let slip?
+    fn swings(&self) -> Result<(), String> {
+        let Watch { swings, crossings, hold_ns, .. } = *self;
+        match swings > SWINGS_SLIP + crossings / SWINGS_IN {
+            false => Ok(()),
+            true => Err(format!(
+                "of {crossings} moves {swings} brought a task back within {hold_ns} ns to where it had \
+                 come from"
+            )),
+        }
     }
 
     /// Is there a task that waits beyond the bound beside an idle CPU that it may use, and nothing has

@@ -181,7 +181,10 @@ impl Engine<'_> {
         self.nr_waiting -= 1;
         self.waited(task, waited);
         let llc = self.machine.llc(cpu);
-        self.audit.runs(task, llc, self.workers.home(task), now);
+        let object = &self.object;
+        // SAFETY: the task is alive; only scx_toll's object names the state of its tasks.
+        let penalty = || unsafe { crate::sim::toll::penalty_of_move(object, raw) };
+        self.audit.runs(task, llc, penalty, now);
         if let Some(running) = self.ops.running {
             self.counts.callbacks += 1;
             // SAFETY: a callback of the bound object, about a live task.
