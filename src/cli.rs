@@ -260,8 +260,8 @@ pub struct SimulateArgs {
     pub topology: String,
 
     /// What runs there: a scenario of the lab (open, batch, hog, pairs); open:N has N tasks per CPU
-    /// instead of four
-    #[arg(long, value_name = "NAME", default_value = "open")]
+    /// instead of four; or a load of rt-app, a file called .json
+    #[arg(long, value_name = "NAME|FILE.json", default_value = "open")]
     pub scenario: String,
 
     /// Seed of the load, and of the order of what falls on one instant

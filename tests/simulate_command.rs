@@ -62,7 +62,7 @@ fn what_makes_no_sense_is_refused_in_one_sentence() {
             "--topology 2x2: expected three numbers such as 2x4x8, or a directory",
         ),
         (["--topology", "1x1x5000"], "--topology 1x1x5000: the machine has 5000 CPUs, at most"),
-        (["--scenario", "sleep"], "--scenario sleep: expected open, batch, hog, pairs, or open:N"),
+        (["--scenario", "sleep"], "--scenario sleep: expected open, batch, hog, pairs, open:N"),
         (["--seconds", "0"], "--seconds 0: expected 0.001 to 3600"),
         (["--load", "0"], "--load 0: expected 1 to 1000 per cent"),
         (["--migrate", "maybe"], "--migrate maybe: expected toll, always, never or fixed:US"),
@@ -90,6 +90,35 @@ fn another_scheduler_is_loaded() {
     assert_eq!(output.status.code(), Some(1));
     let output = simulate(&["--scheduler", "/nowhere.so"]);
     assert!(String::from_utf8_lossy(&output.stderr).contains("/nowhere.so"));
+}
+
+#[test]
+fn four_thousand_cpus_are_for_other_schedulers() {
+    let dir = tempfile::tempdir().unwrap();
+    let object = dir.path().join("example.so");
+    compile_source("gcc", &sources().0, "example.bpf.c", &object).unwrap();
+    let many = ["--topology", "16x16x16", "--scheduler", object.to_str().unwrap()];
+    let result = json(&[&many[..], &["--scenario", "open:1", "--seconds", "0.01"]].concat());
+    assert!(result["wakeups"].as_u64().unwrap() > 4096, "{result}");
+}
+
+#[test]
+fn a_load_of_rt_app_does_what_is_written() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("load.json");
+    let load = r#"{"global": {"duration": 1}, "tasks": {
+        "periodic": {"instance": 3, "run": 2000, "timer": {"ref": "t", "period": 10000}},
+        "answers": {"suspend": "x", "run": 1000},
+        "asks": {"run": 500, "resume": "answers", "sleep": 19500}}}"#;
+    std::fs::write(&file, load).unwrap();
+    let result = json(&["--scenario", file.to_str().unwrap(), "--costs", "free"]);
+    let figure = |nr: usize| result["figures"][nr]["value"].as_f64().unwrap();
+    // Three times a hundred a second, and fifty questions with as many answers.
+    assert!((figure(2) - 400.0).abs() < 8.0, "{result}");
+    let busy = 3.0 * 0.2 + 50.0 * 0.0015;
+    assert!((figure(3) - busy).abs() < 0.02, "{result}");
+    // Eight CPUs for five tasks: nobody waits.
+    assert!(figure(0) < 1.8, "{result}");
 }
 
 #[test]

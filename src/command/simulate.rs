@@ -6,8 +6,9 @@ use crate::config::{migrate_value, named_gates, slice_value};
 use crate::fault::Fault;
 use crate::model::{Hysteresis, PenaltyTable, file};
 use crate::policy::Policy;
+use crate::sim::abi::MAX_CPUS;
 use crate::sim::load::Load;
-use crate::sim::loads::{self, Open};
+use crate::sim::loads::{self, Open, RtApp};
 use crate::sim::object::Object;
 use crate::sim::run::{self, Outcome, Settings};
 use crate::sim::timing::Timing;
@@ -63,7 +64,7 @@ struct Host {
 /// When the flags make no sense, when the scheduler would have been thrown out, and when an invariant
 /// does not hold; by then everything is printed.
 pub fn run(args: &SimulateArgs) -> Result<()> {
-    let topo = topology(&args.topology)?;
+    let topo = topology(&args.topology, args.scheduler.is_some())?;
     let setting = setting(args)?;
     let costs_text = costs_text(&args.costs)?;
     let (text, name) = &costs_text;
@@ -120,12 +121,18 @@ pub fn run(args: &SimulateArgs) -> Result<()> {
     Ok(())
 }
 
-/// The load that `--scenario` names: a scenario of the lab, `open:N` with N tasks per CPU.
+/// The load that `--scenario` names: a scenario of the lab, `open:N` with N tasks per CPU, or a file.
 fn load(name: &str, setting: &Setting, cpus: usize) -> Result<Box<dyn Load>> {
     if let Some(tasks) = name.strip_prefix("open:").and_then(|tasks| tasks.parse::<usize>().ok())
         && (1..=MOST_PER_CPU).contains(&tasks)
     {
         return Ok(Box::new(Open::with_tasks(setting, cpus, tasks * cpus)));
+    }
+    if name.ends_with(".json") {
+        let text =
+            file::read_text(Path::new(name)).map_err(|why| Fault::Usage(format!("{why:#}")))?;
+        let load = RtApp::parse(&text, setting);
+        return Ok(Box::new(load.map_err(|why| Fault::Usage(format!("{name}: {why:#}")))?));
     }
     let known = loads::SCENARIOS;
     let found = known.into_iter().find(|scenario| scenario.name() == name);
@@ -133,17 +140,21 @@ fn load(name: &str, setting: &Setting, cpus: usize) -> Result<Box<dyn Load>> {
     Ok(load.ok_or_else(|| {
         let names: Vec<&str> = known.iter().map(|scenario| scenario.name()).collect();
         Fault::Usage(format!(
-            "--scenario {name}: expected {}, or open:N with N tasks per CPU",
+            "--scenario {name}: expected {}, open:N with N tasks per CPU, or a file of rt-app (.json)",
             names.join(", ")
         ))
     })?)
 }
 
-/// The machine that `--topology` names: three numbers, or a saved sysfs.
-fn topology(text: &str) -> Result<Topology> {
+/// The machine that `--topology` names: three numbers, or a saved sysfs. That of another scheduler may
+/// have more CPUs than scx_toll knows.
+fn topology(text: &str, other: bool) -> Result<Topology> {
     let numbers: Option<Vec<usize>> = text.split('x').map(|word| word.parse().ok()).collect();
     if let Some([nodes, llcs, cpus]) = numbers.as_deref() {
-        let topo = Topology::synthetic(*nodes, *llcs, *cpus);
+        let topo = match other {
+            true => Topology::regular(*nodes, *llcs, *cpus, MAX_CPUS),
+            false => Topology::synthetic(*nodes, *llcs, *cpus),
+        };
         return Ok(topo.map_err(|why| Fault::Usage(format!("--topology {text}: {why:#}")))?);
     }
     if !Path::new(text).is_dir() {

@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! The lab's scenarios, with the lab's own draws: the same seed gives the same load in both.
+//! The lab's scenarios, with the lab's own draws: the same seed gives the same load in both. And files in
+//! the format of rt-app.
 
 mod batch;
 mod hog;
 mod open;
 mod pairs;
+mod rt_app;
 
 use super::load::Load;
 use toll_bench::lab::{Scenario, Setting};
@@ -13,6 +15,7 @@ pub use batch::Batch;
 pub use hog::Hog;
 pub use open::Open;
 pub use pairs::Pairs;
+pub use rt_app::RtApp;
 
 /// Scenarios that can be simulated.
 pub const SCENARIOS: [Scenario; 4] =
