@@ -5,9 +5,9 @@
 //! machine, loads, seed and costs are simulated here. Each figure lies within a band of the lab's, and
 //! two rules of which the lab says that one is clearly better come in the same order.
 //!
-//! With moves forbidden everything hangs on where tasks were born, and in the lab a guest full of other
-//! processes has its say in that: of `never` only the order is compared, and not of `hog`, whose work
-//! then depends on nothing else (75 % of the CPUs in the lab, 100 % here).
+//! `never` is left out of the band, and in `hog` of the order, because there the two do not agree (75 % of
+//! the CPUs in the lab, 100 % here; `open` 130 ms and 6 ms). Everything then hangs on where tasks are born,
+//! in which a guest full of other processes probably has its say; that was not looked into.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
@@ -22,7 +22,7 @@ use std::collections::BTreeMap;
 use toll_bench::lab::Scenario;
 
 const LAB: &str = include_str!("../tools/bench/results/2026-11-25-modes.json");
-/// The simulator's figure ÷ the lab's. The lab's CPUs also run the kernel, the scheduler's own process
+/// The simulator's figure ÷ the lab's, chosen when the figures (0.93 to 1.11) were known. The lab's CPUs also run the kernel, the scheduler's own process
 /// and the load's; there a look at the clock every 10 µs or so ends a demand a little late.
 const BAND: std::ops::RangeInclusive<f64> = 0.85..=1.15;
 /// Two rules that differ by less in the lab are not ordered by it: one seed moves a figure as much.

@@ -50,8 +50,9 @@ pub const FAIR: &str = "who never sleeps in an LLC gets as much as the others th
 /// LLC looks outward again, one more since another CPU may have been faster, and one for what happens
 /// between.
 const TICKS_TO_NOTICE: u64 = 3;
-/// One move in so many may be the third of a swing, and a few besides. The gate of each direction is asked
-/// by itself, so for a while both may remember an imbalance that has turned round since.
+/// One move in so many may be the third of a swing, and a few besides. None would be better, but it does
+/// happen now and then on machines of many nodes: chosen when that was known. The gate of each direction
+/// is asked by itself, so for a while both may remember an imbalance that has turned round since.
 const SWINGS_IN: u64 = 200;
 const SWINGS_SLIP: u64 = 2;
 /// CPUs per ms between two looks: large machines are looked at less often.
