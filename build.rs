@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! Compiles the BPF half (`src/bpf/main.bpf.c`) into a skeleton, and `decide.h`
-//! a second time for the host.
+//! Compiles the BPF half (`src/bpf/main.bpf.c`) into a skeleton; `decide.h` a second time for the
+//! host; and the whole of it once more, as a shared object that the simulator drives.
 
 use anyhow::{Context, Result, bail};
 use libbpf_cargo::SkeletonBuilder;
@@ -10,6 +10,8 @@ use std::process::Command;
 
 const BPF_SOURCE: &str = "src/bpf/main.bpf.c";
 const HOST_SOURCE: &str = "src/bpf/decide_host.c";
+/// What stands in for the kernel where the BPF half runs on the host.
+const STAND_IN: &str = "src/sim/stand_in";
 /// The first clang that knows `-mcpu=v4`.
 const OLDEST_CLANG: u32 = 18;
 const INSTALL: &str =
@@ -21,10 +23,12 @@ fn main() -> Result<()> {
         return user::build_here();
     }
     println!("cargo:rerun-if-changed=src/bpf");
+    println!("cargo:rerun-if-changed={STAND_IN}");
     println!("cargo:rerun-if-env-changed=BPF_CLANG");
     find_clang()?;
     build_bpf()?;
     build_host();
+    build_for_simulator()?;
     #[cfg(feature = "user")]
     user::build()?;
     Ok(())
@@ -79,6 +83,22 @@ fn build_host() {
     if Path::new(HOST_SOURCE).exists() {
         cc::Build::new().file(HOST_SOURCE).warnings_into_errors(true).compile("toll_decide");
     }
+}
+
+/// The BPF half for the host, as a shared object; the program contains it as data.
+fn build_for_simulator() -> Result<()> {
+    let out = PathBuf::from(env::var("OUT_DIR")?).join("toll_host.so");
+    // The include path of the stand-in comes first, so <scx/common.bpf.h> is found there.
+    let mut command = cc::Build::new().pic(true).get_compiler().to_command();
+    command.args(["-std=gnu11", "-O2", "-shared", "-fPIC", "-fvisibility=hidden"]);
+    // Atomics that nobody contends for, and constants that are set like variables.
+    command.args(["-fno-strict-aliasing", "-w", "-I", STAND_IN, "-I", "src/bpf", "-o"]);
+    command.arg(&out).arg(Path::new(STAND_IN).join("toll.c"));
+    let status = command.status().with_context(|| format!("{command:?} cannot be run"))?;
+    if !status.success() {
+        bail!("{BPF_SOURCE} does not compile for the host: {command:?}");
+    }
+    Ok(())
 }
 
 /// The BPF half of `--policy user`: scx_rustland_core's, with the Rust that goes with it.

@@ -153,6 +153,12 @@ pub enum Command {
     /// --hysteresis verdicts that such a policy would have changed are counted. Each decision is taken
     /// with the waits and the warmth that were recorded: what would have followed is not simulated.
     Replay(ReplayArgs),
+    /// Run the scheduler on a machine that is not there: its BPF source, compiled for this machine, on
+    /// simulated CPUs, caches and memory
+    ///
+    /// Needs neither root nor a kernel that has sched_ext. The same arguments give the same run. Exit
+    /// status 1 when the kernel would have thrown the scheduler out, or an invariant does not hold.
+    Simulate(SimulateArgs),
     /// Say what a scheduler did, whichever it was, from a trace
     ///
     /// A trace is text of `perf script`, of ftrace or of `trace-cmd report`
@@ -241,6 +247,61 @@ pub struct ReplayArgs {
     pub show: usize,
 
     /// Print everything as one JSON object
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Flags of `scx_toll simulate`.
+#[derive(Debug, Clone, Args)]
+pub struct SimulateArgs {
+    /// The machine: nodes x LLCs of each x CPUs of each, such as 2x4x8; or a directory with a saved
+    /// sysfs (below it sys/devices/system)
+    #[arg(long, value_name = "NxLxC|DIR", default_value = "2x2x2")]
+    pub topology: String,
+
+    /// What runs there: a scenario of the lab (open, batch, hog, pairs); open:N has N tasks per CPU
+    /// instead of four; or a load of rt-app, a file called .json
+    #[arg(long, value_name = "NAME|FILE.json", default_value = "open")]
+    pub scenario: String,
+
+    /// Seed of the load, and of the order of what falls on one instant
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub seed: u64,
+
+    /// How long the load lasts, in simulated seconds
+    #[arg(long, value_name = "SECONDS", default_value_t = 1.0)]
+    pub seconds: f64,
+
+    /// Load of `open`, per cent of all CPUs
+    #[arg(long, value_name = "PCT", default_value_t = 70)]
+    pub load: u64,
+
+    /// What moves cost there (TOML, as a penalty file): the lab's (default), nothing (free), or a file
+    #[arg(long, value_name = "FILE|default|free", default_value = "default")]
+    pub costs: PathBuf,
+
+    /// What the scheduler takes them to cost: the same, as a measurement would have told (costs), a
+    /// penalty file, or the built-in table (default)
+    #[arg(long, value_name = "FILE|costs|default", default_value = "costs")]
+    pub penalty: PathBuf,
+
+    /// What decides about a move, as for the scheduler itself
+    #[arg(long, value_name = "toll|always|never|fixed:US", default_value = "toll")]
+    pub migrate: String,
+
+    /// Length of one turn on a CPU, in microseconds
+    #[arg(short, long, value_name = "US", default_value_t = 20_000)]
+    pub slice_us: u64,
+
+    /// How long an imbalance must last, as for the scheduler itself
+    #[arg(long, value_name = "LEVEL=OPEN[,CLOSE[,HOLD]]")]
+    pub hysteresis: Vec<String>,
+
+    /// Another scheduler: a shared object that was compiled against src/sim/stand_in
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["penalty", "migrate", "slice_us", "hysteresis"])]
+    pub scheduler: Option<PathBuf>,
+
+    /// Print the result as one JSON object
     #[arg(long)]
     pub json: bool,
 }

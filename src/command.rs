@@ -12,6 +12,7 @@ pub mod record;
 pub mod recorded;
 pub mod replay;
 mod retell;
+pub mod simulate;
 pub mod top;
 pub mod user;
 

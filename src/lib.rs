@@ -43,4 +43,5 @@ pub mod fault;
 pub mod preflight;
 pub mod recording;
 pub mod sched;
+pub mod sim;
 pub mod user;

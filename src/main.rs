@@ -40,6 +40,7 @@ fn run(cli: Cli) -> Result<()> {
         Some(Command::Record(args)) => return command::record::record(args),
         Some(Command::Export(args)) => return command::record::export(args),
         Some(Command::Replay(args)) => return command::replay::run(args),
+        Some(Command::Simulate(args)) => return command::simulate::run(args),
         Some(Command::Analyze(args)) => return command::analyze::run(args),
         None => {}
     }

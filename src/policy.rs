@@ -167,6 +167,13 @@ impl Policy {
         self
     }
 
+    /// The bytes of the policy as BPF reads it, as version `version`.
+    pub fn to_bytes(&self, topo: &Topology, version: u64) -> Vec<u8> {
+        let encoded = self.encode(topo, version);
+        // SAFETY: see `impl Plain for Bytes`.
+        unsafe { plain::as_bytes(&*encoded) }.to_vec()
+    }
+
     /// The policy as BPF reads it. All bounds of `intf.h` hold, because the
     /// units enforce them.
     fn encode(&self, topo: &Topology, version: u64) -> Box<Bytes> {

@@ -19,7 +19,7 @@ use crate::policy::{Policy, PolicyWriter};
 use crate::stats::exported::TollStats;
 use crate::stats::overhead::Meter;
 use crate::stats::{self, About, Delta, Maps, Snapshot};
-use crate::topology::Topology;
+use crate::topology::{Cpu, Llc, Topology};
 use crate::ui::text;
 use crate::units::{MAX_CPUS, Ns};
 use anyhow::{Result, anyhow};
@@ -187,6 +187,10 @@ impl<'obj> Scheduler<'obj> {
             .as_mut()
             .ok_or_else(|| anyhow!("the BPF object has no rodata"))?;
         set_machine(rodata, &topo);
+        rodata.toll_tgid = std::process::id() as i32;
+        rodata.toll_nr_cpu_ids = nr_cpu_ids();
+        // A task that may use all CPUs has all possible ones in its mask, offline ones too.
+        rodata.toll_nr_cpus = *scx_utils::NR_CPUS_POSSIBLE as u32;
         rodata.toll_check_policy = config.check != PolicyCheck::Off;
         set_injected(rodata, config);
         rodata.toll_no_push = config.moments == Moments::Pull;
@@ -467,18 +471,14 @@ fn fit_cgroups(ops: &mut types::sched_ext_ops) {
     }
 }
 
-/// The machine as constants of the BPF object.
-fn set_machine(rodata: &mut types::rodata, topo: &Topology) {
-    rodata.toll_tgid = std::process::id() as i32;
+/// The machine as constants of the BPF object, but for numbers of CPUs that are not online.
+pub fn set_machine(rodata: &mut types::rodata, topo: &Topology) {
     rodata.toll_nr_llcs = topo.llcs.len() as u32;
-    rodata.toll_nr_cpu_ids = nr_cpu_ids();
     if let Some(little) = capacity::little(topo) {
         rodata.toll_little_q10 = little;
         rodata.toll_slower_pm = capacity::slower_pm(little);
     }
     rodata.toll_has_smt = topo.cpus.iter().any(|cpu| hotplug::next_sibling(topo, cpu).is_some());
-    // A task that may use all CPUs has all possible ones in its mask, offline ones too.
-    rodata.toll_nr_cpus = *scx_utils::NR_CPUS_POSSIBLE as u32;
     for llc in &topo.llcs {
         rodata.toll_llc_node[llc.id.index()] = llc.node.0 as u8;
         rodata.toll_llc_cache[llc.id.index()] = llc.cache as u8;
@@ -504,7 +504,7 @@ fn nr_cpu_ids() -> u32 {
 }
 
 /// Which LLC each CPU belongs to, and its capacity; the rest are not known.
-fn set_cpus(bss: &mut types::bss, topo: &Topology) {
+pub fn set_cpus(bss: &mut types::bss, topo: &Topology) {
     bss.toll_cpu_llc.fill(types::toll_limits::TOLL_MAX_LLCS.0 as u16);
     bss.toll_cpu_sibling.fill(types::toll_limits::TOLL_MAX_CPUS.0 as u16);
     for cpu in &topo.cpus {
@@ -515,23 +515,28 @@ fn set_cpus(bss: &mut types::bss, topo: &Topology) {
 /// What of the machine stands in maps: each LLC's size, each CPU's LLC.
 fn write_machine(skel: &MainSkel, topo: &Topology) -> Result<()> {
     for llc in &topo.llcs {
-        let cpus = llc.cpus.len() as u32;
-        stats::write_llc(
-            &skel.maps.toll_llcs,
-            llc.id,
-            types::toll_llc {
-                share_kib: u64::from(llc.cache_kib / cpus.max(1)),
-                cache_kib: llc.cache_kib,
-                nr_cpus: cpus,
-                capacity_q10: capacity::of_llc(topo, llc),
-                node: llc.node.0,
-                ..types::toll_llc::default()
-            },
-        )?;
+        stats::write_llc(&skel.maps.toll_llcs, llc.id, llc_entry(topo, llc))?;
     }
     for cpu in &topo.cpus {
-        let entry = types::toll_cpu { llc: cpu.llc.0, online: 1, ..types::toll_cpu::default() };
-        stats::write_cpu(&skel.maps.toll_cpus, cpu.id, entry)?;
+        stats::write_cpu(&skel.maps.toll_cpus, cpu.id, cpu_entry(cpu))?;
     }
     Ok(())
+}
+
+/// The state of `llc` at the start.
+pub fn llc_entry(topo: &Topology, llc: &Llc) -> types::toll_llc {
+    let cpus = llc.cpus.len() as u32;
+    types::toll_llc {
+        share_kib: u64::from(llc.cache_kib / cpus.max(1)),
+        cache_kib: llc.cache_kib,
+        nr_cpus: cpus,
+        capacity_q10: capacity::of_llc(topo, llc),
+        node: llc.node.0,
+        ..types::toll_llc::default()
+    }
+}
+
+/// The state of `cpu` at the start.
+pub fn cpu_entry(cpu: &Cpu) -> types::toll_cpu {
+    types::toll_cpu { llc: cpu.llc.0, online: 1, ..types::toll_cpu::default() }
 }

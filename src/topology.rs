@@ -164,10 +164,30 @@ impl Topology {
     pub fn synthetic(nodes: usize, llcs_per_node: usize, cpus_per_llc: usize) -> Result<Topology> {
         let nr_llcs = nodes.saturating_mul(llcs_per_node);
         let nr_cpus = nr_llcs.saturating_mul(cpus_per_llc);
+        if nr_cpus > 0 {
+            check_limits(nr_cpus, nr_llcs, nodes)?;
+        }
+        Topology::regular(nodes, llcs_per_node, cpus_per_llc, MAX_CPUS)
+    }
+
+    /// The same with other limits than the BPF half's: at most `most` CPUs.
+    ///
+    /// # Errors
+    /// When a count is 0, or there are more CPUs.
+    pub fn regular(
+        nodes: usize,
+        llcs_per_node: usize,
+        cpus_per_llc: usize,
+        most: usize,
+    ) -> Result<Topology> {
+        let nr_cpus = nodes.saturating_mul(llcs_per_node).saturating_mul(cpus_per_llc);
         if nr_cpus == 0 {
             bail!("a machine of {nodes} x {llcs_per_node} x {cpus_per_llc} has no CPU");
         }
-        check_limits(nr_cpus, nr_llcs, nodes)?;
+        if nr_cpus > most {
+            bail!("the machine has {nr_cpus} CPUs, at most {most} are supported");
+        }
+        let nr_llcs = nodes * llcs_per_node;
 
         let cpus = (0..nr_cpus as u32).map(|id| {
             let llc = id / cpus_per_llc as u32;

@@ -10,6 +10,8 @@ use std::collections::BTreeSet;
 
 /// Most flags of our own.
 const OWN_MAX: usize = 20;
+/// Most flags that only the simulator has: they describe a machine and a load, not scx_toll.
+const SIMULATOR_MAX: usize = 6;
 /// What schedulers of the family have, by the same names.
 const FAMILY: [&str; 12] = [
     "stats",
@@ -37,8 +39,12 @@ fn flags(command: &clap::Command, found: &mut BTreeSet<String>) {
 
 #[test]
 fn at_most_twenty_flags_are_our_own() {
-    let mut found = BTreeSet::new();
-    flags(&Cli::command(), &mut found);
+    let (mut found, mut simulator) = (BTreeSet::new(), BTreeSet::new());
+    for command in Cli::command().get_subcommands() {
+        flags(command, if command.get_name() == "simulate" { &mut simulator } else { &mut found });
+    }
+    let top = Cli::command().mut_subcommands(|_| clap::Command::new("none"));
+    flags(&top, &mut found);
     let libbpf = <LibbpfOpts as clap::Args>::augment_args(clap::Command::new("libbpf"));
     for arg in libbpf.get_arguments() {
         found.remove(arg.get_long().expect("a long name"));
@@ -47,6 +53,8 @@ fn at_most_twenty_flags_are_our_own() {
         found.remove(name);
     }
     assert!(found.contains("metrics") && found.contains("thorough"), "{found:?}");
+    simulator.retain(|name| !found.contains(name) && !FAMILY.contains(&name.as_str()));
+    assert!(simulator.len() <= SIMULATOR_MAX, "{} flags: {simulator:?}", simulator.len());
     assert!(found.len() <= OWN_MAX, "{} flags: {found:?}", found.len());
     eprintln!("{} flags of our own: {found:?}", found.len());
 }

@@ -16,7 +16,7 @@ const FLOW: [&str; 10] = [
 ];
 
 /// Modules beside the flow, and what each may see besides itself. `EVERYTHING` sees all.
-const BESIDE: [(&str, &[&str]); 15] = [
+const BESIDE: [(&str, &[&str]); 16] = [
     // The BPF half as generated: types and the skeleton.
     ("bpf", &[]),
     ("fault", &[]),
@@ -39,6 +39,14 @@ const BESIDE: [(&str, &[&str]); 15] = [
     ("recording", &["units", "topology", "model", "events", "control"]),
     // The rule in user space: pure, by values of the stages that it needs.
     ("user", &["units", "topology", "model", "policy", "events", "stats"]),
+    // The BPF half on the host; it is set up by the same lines as in the kernel.
+    (
+        "sim",
+        &[
+            "units", "topology", "model", "policy", "bpf", "events", "stats", "analysis", "fault",
+            "sched",
+        ],
+    ),
     ("bin", EVERYTHING),
     ("sched", EVERYTHING),
     ("main", EVERYTHING),

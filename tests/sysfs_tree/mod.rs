@@ -54,6 +54,11 @@ pub struct Place<'a> {
 }
 
 impl Tree {
+    /// One in the directory `root`.
+    pub fn at(root: &Path) -> Tree {
+        Tree { root: root.into() }
+    }
+
     pub fn write(&self, path: &str, text: &str) {
         let path = self.root.join("sys/devices/system").join(path);
         fs::create_dir_all(path.parent().unwrap()).unwrap();

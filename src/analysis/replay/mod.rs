@@ -134,6 +134,16 @@ impl Replay {
         }
     }
 
+    /// Records that differ so far.
+    pub fn differences(&self) -> u64 {
+        self.done.differences
+    }
+
+    /// The first of them.
+    pub fn first_difference(&self) -> Option<&Found> {
+        self.done.first.first()
+    }
+
     fn found(
         &mut self,
         difference: Difference,
