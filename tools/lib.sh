@@ -178,13 +178,19 @@ ensure_build_deps() {
     ensure_clang
 }
 
+# The first browser of Chromium's kind that is installed; false if there is none.
+find_browser() {
+    local name
+    for name in chromium chromium-browser google-chrome chrome; do
+        command -v "$name" && return
+    done
+    return 1
+}
+
 # A browser, for the test that opens a page of scx_toll analyze. Where apt has
 # none, the test says so; in CI it fails.
 ensure_browser() {
-    local name
-    for name in chromium chromium-browser google-chrome chrome; do
-        have "$name" && return
-    done
+    find_browser >/dev/null && return
     refresh_apt || true
     if package_available chromium; then
         ensure_packages chromium

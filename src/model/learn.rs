@@ -319,6 +319,13 @@ impl Learner {
     }
 }
 
+/// Half the way from `now` to `seen` on a scale of ratios, at most [`STEP_MAX`] times as much or as
+/// little; `None` when that is too short to matter.
+fn stepped(now: f64, seen: f64) -> Option<f64> {
+    let step = (seen / now).sqrt().clamp(1.0 / STEP_MAX, STEP_MAX);
+    ((step - 1.0).abs() >= CHANGE_MIN).then_some(now * step)
+}
+
 /// The step of one class; `None` when it is too short to matter.
 fn step_from(
     base: Ns,
@@ -330,14 +337,10 @@ fn step_from(
     let (p10, p50) = (moved.percentile(10)?, moved.percentile(50)?);
     let seen = LearnedHop::bounded(base, p10 - stayed.percentile(10)?);
     let (hop, before) = learned.map_or((base, 0), |learned| (learned.hop, learned.samples));
-    let now = hop.get() as f64;
-    let step = (seen.get() as f64 / now).sqrt().clamp(1.0 / STEP_MAX, STEP_MAX);
-    if (step - 1.0).abs() < CHANGE_MIN {
-        return None;
-    }
+    let next = stepped(hop.get() as f64, seen.get() as f64)?;
     Some(LearnedHop {
         base,
-        hop: LearnedHop::bounded(base, now * step),
+        hop: LearnedHop::bounded(base, next),
         samples: before.saturating_add(moved.total()),
         spread: (p50 - p10) / p10,
         date: date.into(),

@@ -51,6 +51,14 @@ pub enum Ends {
     Done(u64),
 }
 
+impl Ends {
+    /// When all tasks have ended; a load of `span_ns` that takes twenty times as long has failed.
+    pub fn when_done(span_ns: u64) -> Ends {
+        const PATIENCE: u64 = 20;
+        Ends::Done(PATIENCE * span_ns.max(1_000_000_000))
+    }
+}
+
 /// What a workload does besides.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Order {

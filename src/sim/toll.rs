@@ -2,7 +2,7 @@
 //! The user-space half of scx_toll towards a BPF half that runs on the host: constants, the machine in
 //! maps, the policy; and what is read from there.
 
-use super::abi::{self, Task};
+use super::abi::{self, Map, Task};
 use super::object::Object;
 use crate::bpf::types;
 use crate::policy::Policy;
@@ -107,14 +107,20 @@ impl Memory<'_> {
     }
 }
 
+/// How many entries `map` has.
+fn entries(map: &Map) -> usize {
+    // SAFETY: a field of the map's.
+    match unsafe { *map.size } as usize {
+        0 => map.max as usize,
+        resized => resized,
+    }
+}
+
 /// Address of entry `index` of map `name`, if it is there and of that size.
 fn entry(object: &Object, name: &str, index: usize, size: usize) -> Option<*mut u8> {
     let maps = object.maps();
     let map = maps.get(name)?;
-    // SAFETY: a field of the map's.
-    let resized = unsafe { *map.size } as usize;
-    let entries = if resized == 0 { map.max as usize } else { resized };
-    if index >= entries || map.value_size as usize != size {
+    if index >= entries(map) || map.value_size as usize != size {
         return None;
     }
     let base = object.storage(map)?;
@@ -130,11 +136,8 @@ unsafe fn array<'a, T>(object: &Object, name: &str) -> Option<&'a [T]> {
     let first = entry(object, name, 0, size_of::<T>())?;
     let maps = object.maps();
     let map = maps.get(name)?;
-    // SAFETY: a field of the map's.
-    let resized = unsafe { *map.size } as usize;
-    let entries = if resized == 0 { map.max as usize } else { resized };
     // SAFETY: by the caller, and as long as the map has storage.
-    Some(unsafe { std::slice::from_raw_parts(first.cast::<T>(), entries) })
+    Some(unsafe { std::slice::from_raw_parts(first.cast::<T>(), entries(map)) })
 }
 
 /// What scx_toll knows, between two events.

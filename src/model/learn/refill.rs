@@ -11,8 +11,8 @@
 //! 2. What a level has is the median: a task that happens to do other work after its move errs
 //!    either way, and by any amount.
 //! 3. Every [`SAMPLES_MIN`] moves the factor takes a step towards that, like a fixed cost: half the
-//!    way on a scale of ratios, at most [`STEP_MAX`] times as much or as little, and never beyond
-//!    [`REACH`] times its base either way.
+//!    way on a scale of ratios, at most [`STEP_MAX`](super::STEP_MAX) times as much or as little,
+//!    and never beyond [`REACH`] times its base either way.
 //!
 //! # What is learned
 //! The refill factor of a class that is built in or measured; the time per KiB and how lines
@@ -24,7 +24,7 @@
 //! they have settled, are not seen. What a task also misses when it wakes up at home is in its
 //! usual pace and so is not counted against the move.
 
-use super::{CHANGE_MIN, Histogram, Learned, REACH, SAMPLES_MIN, STEP_MAX, may_learn};
+use super::{Histogram, Learned, REACH, SAMPLES_MIN, may_learn, stepped};
 use crate::model::decide::FOUND_ONE;
 use crate::model::penalty::PenaltyTable;
 use crate::topology::Level;
@@ -125,14 +125,10 @@ fn step_from(
     let (p10, p50, p90) = (at(10)?, at(50)?, at(90)?);
     let seen = LearnedRefill::bounded(base, p50);
     let (factor, before) = learned.map_or((base, 0), |learned| (learned.factor, learned.samples));
-    let now = factor.as_f64();
-    let step = (seen.as_f64() / now).sqrt().clamp(1.0 / STEP_MAX, STEP_MAX);
-    if (step - 1.0).abs() < CHANGE_MIN {
-        return None;
-    }
+    let next = stepped(factor.as_f64(), seen.as_f64())?;
     Some(LearnedRefill {
         base,
-        factor: LearnedRefill::bounded(base, now * step),
+        factor: LearnedRefill::bounded(base, next),
         samples: before.saturating_add(found.total()),
         spread: (p90 - p10) / p50,
         date: date.into(),

@@ -2,16 +2,11 @@
 //! `batch`: half again as many jobs as CPUs, of unequal length, all at once, in rounds; when is the
 //! last done?
 
+use super::hire;
 use crate::sim::load::{Cx, Ends, Hire, Load, StaffView, Step};
 use toll_bench::lab::Setting;
+use toll_bench::lab::batch::{STREAM_SETS, draw_rounds, figure};
 use toll_bench::lab::figures::Figure;
-use toll_bench::lab::ideal::makespan;
-
-const ROUNDS: usize = 4;
-const LENGTH_PCT: std::ops::Range<u64> = 50..150;
-const STREAM_LENGTHS: u64 = 1;
-const STREAM_SETS: u64 = 2;
-const PATIENCE: u64 = 20;
 
 /// See the module.
 pub struct Batch {
@@ -29,17 +24,12 @@ pub struct Batch {
 impl Batch {
     /// Jobs for `setting` on `cpus` CPUs, with the lengths that the lab draws.
     pub fn new(setting: &Setting, cpus: usize) -> Batch {
-        let jobs = cpus + cpus.div_ceil(2);
-        let mean_ns = setting.span_ns * cpus as u64 / (ROUNDS * jobs) as u64;
-        let mut rng = setting.rng(STREAM_LENGTHS);
-        let spread = LENGTH_PCT.end - LENGTH_PCT.start;
-        let mut length = || mean_ns * (LENGTH_PCT.start + rng.below(spread)) / 100;
-        let rounds = (0..ROUNDS).map(|_| (0..jobs).map(|_| length()).collect()).collect();
+        let rounds = draw_rounds(setting, cpus);
         Batch {
             setting: *setting,
             cpus,
+            at: vec![(0, false); rounds[0].len()],
             rounds,
-            at: vec![(0, false); jobs],
             round: 0,
             done: 0,
             began: 0,
@@ -50,13 +40,11 @@ impl Batch {
 
 impl Load for Batch {
     fn staff(&mut self) -> Vec<Hire> {
-        let mut rng = self.setting.rng(STREAM_SETS);
-        let sets = self.at.iter().map(|_| self.setting.draw_footprint(&mut rng).set_kib);
-        sets.enumerate().map(|(nr, set)| Hire::new(&format!("lw-batch{nr}"), set)).collect()
+        hire(&self.setting, STREAM_SETS, (0..self.at.len()).map(|nr| format!("batch{nr}")))
     }
 
     fn ends(&self) -> Ends {
-        Ends::Done(PATIENCE * self.setting.span_ns.max(1_000_000_000))
+        Ends::when_done(self.setting.span_ns)
     }
 
     fn released(&mut self, cx: &mut Cx) {
@@ -79,7 +67,7 @@ impl Load for Batch {
                 (0..jobs as u32).filter(|&other| other != task).for_each(|o| cx.wake(o, false));
             }
         }
-        if *round >= ROUNDS {
+        if *round >= self.rounds.len() {
             return Step::End;
         }
         if *round > self.round {
@@ -90,8 +78,6 @@ impl Load for Batch {
     }
 
     fn figures(&self, _: &StaffView, _: u64) -> Vec<Figure> {
-        let bound: u64 = self.rounds.iter().map(|lengths| makespan(lengths, self.cpus)).sum();
-        let ms = |ns: u64| ns as f64 / 1e6;
-        vec![Figure::lower("makespan", ms(self.taken_ns), "ms").bounded(ms(bound))]
+        vec![figure(self.taken_ns, &self.rounds, self.cpus)]
     }
 }

@@ -8,7 +8,8 @@ mod open;
 mod pairs;
 mod rt_app;
 
-use super::load::Load;
+use super::load::{Hire, Load};
+use toll_bench::lab::staff::NAME_PREFIX;
 use toll_bench::lab::{Scenario, Setting};
 
 pub use batch::Batch;
@@ -30,4 +31,15 @@ pub fn of(scenario: Scenario, setting: &Setting, cpus: usize) -> Option<Box<dyn 
         Scenario::Pairs => Box::new(Pairs::new(setting, cpus)),
         _ => return None,
     })
+}
+
+/// The tasks of a scenario of the lab: `names` of them, with the working sets that the lab draws from
+/// stream `stream`.
+fn hire(setting: &Setting, stream: u64, names: impl Iterator<Item = String>) -> Vec<Hire> {
+    let mut rng = setting.rng(stream);
+    names
+        .map(|name| {
+            Hire::new(&format!("{NAME_PREFIX}{name}"), setting.draw_footprint(&mut rng).set_kib)
+        })
+        .collect()
 }

@@ -1,17 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! `open`: requests arrive as a Poisson process; how long until each is done?
 
+use super::hire;
 use crate::sim::load::{Cx, Ends, Hire, Load, StaffView, Step};
 use toll_bench::lab::Setting;
-use toll_bench::lab::figures::{Figure, mean, quantile};
-use toll_bench::lab::ideal::{Job, fcfs};
-use toll_bench::lab::open::{draw_jobs, tasks};
-
-/// Stream of working sets, as in the lab.
-const STREAM_SETS: u64 = 2;
-/// A run whose requests are not done after so many times its span has failed.
-const PATIENCE: u64 = 20;
-const NS_PER_MS: f64 = 1e6;
+use toll_bench::lab::figures::Figure;
+use toll_bench::lab::ideal::Job;
+use toll_bench::lab::open::{STREAM_SETS, draw_jobs, figures_of, tasks};
 
 /// Request k belongs to task k modulo the number of tasks.
 pub struct Open {
@@ -45,13 +40,11 @@ impl Open {
 
 impl Load for Open {
     fn staff(&mut self) -> Vec<Hire> {
-        let mut rng = self.setting.rng(STREAM_SETS);
-        let sets = self.at.iter().map(|_| self.setting.draw_footprint(&mut rng).set_kib);
-        sets.enumerate().map(|(nr, set)| Hire::new(&format!("lw-open{nr}"), set)).collect()
+        hire(&self.setting, STREAM_SETS, (0..self.at.len()).map(|nr| format!("open{nr}")))
     }
 
     fn ends(&self) -> Ends {
-        Ends::Done(PATIENCE * self.setting.span_ns.max(1_000_000_000))
+        Ends::when_done(self.setting.span_ns)
     }
 
     fn next(&mut self, task: u32, cx: &mut Cx) -> Step {
@@ -72,12 +65,6 @@ impl Load for Open {
     }
 
     fn figures(&self, _: &StaffView, _: u64) -> Vec<Figure> {
-        let ideal = fcfs(&self.jobs, &[(0, self.cpus)]);
-        let p99 = |samples: &[u64]| quantile(samples, 990) as f64 / NS_PER_MS;
-        let mean = |samples: &[u64]| mean(samples) / NS_PER_MS;
-        vec![
-            Figure::lower("response_mean", mean(&self.response), "ms").bounded(mean(&ideal)),
-            Figure::lower("response_p99", p99(&self.response), "ms").bounded(p99(&ideal)),
-        ]
+        figures_of(&self.response, &self.jobs, &[(0, self.cpus)])
     }
 }

@@ -1,15 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! `pairs`: producers and consumers that hand data to each other; how many exchanges?
 
+use super::hire;
 use crate::sim::load::{Cx, Ends, Hire, Load, StaffView, Step};
 use toll_bench::lab::Setting;
 use toll_bench::lab::figures::Figure;
-
-/// Work of each side for an exchange, and data handed over each way, as in the lab.
-const WORK_NS: u64 = 100_000;
-const SHARED_KIB: u64 = 32;
-const STREAM_SETS: u64 = 3;
-const NS_PER_S: f64 = 1e9;
+use toll_bench::lab::pairs::{SHARED_KIB, STREAM_SETS, WORK_NS, figure_of};
 
 /// One side of a pair: where the data was written that has come and is not taken yet.
 #[derive(Clone, Copy, Default)]
@@ -35,10 +31,8 @@ impl Pairs {
 
 impl Load for Pairs {
     fn staff(&mut self) -> Vec<Hire> {
-        let mut rng = self.setting.rng(STREAM_SETS);
-        let sets = self.sides.iter().map(|_| self.setting.draw_footprint(&mut rng).set_kib);
-        let name = |nr: usize| format!("lw-{}{nr}", ["prod", "cons"][nr % 2]);
-        sets.enumerate().map(|(nr, set)| Hire::new(&name(nr), set)).collect()
+        let name = |nr: usize| format!("{}{nr}", ["prod", "cons"][nr % 2]);
+        hire(&self.setting, STREAM_SETS, (0..self.sides.len()).map(name))
     }
 
     fn ends(&self) -> Ends {
@@ -65,8 +59,6 @@ impl Load for Pairs {
     }
 
     fn figures(&self, _: &StaffView, elapsed: u64) -> Vec<Figure> {
-        let per_s = self.exchanges as f64 * NS_PER_S / elapsed.max(1) as f64;
-        let bound = (self.sides.len() / 2) as f64 * NS_PER_S / (2 * WORK_NS) as f64;
-        vec![Figure::higher("exchanges", per_s, "per_s").bounded(bound)]
+        vec![figure_of(self.exchanges, self.sides.len() / 2, elapsed.max(1))]
     }
 }

@@ -18,9 +18,28 @@ const ROUNDS: usize = 4;
 /// Lengths lie evenly between these, in per cent of their mean.
 const LENGTH_PCT: std::ops::Range<u64> = 50..150;
 const STREAM_LENGTHS: u64 = 1;
-const STREAM_SETS: u64 = 2;
+/// Stream of the working sets.
+pub const STREAM_SETS: u64 = 2;
 /// How often one looks whether a round is over.
 const POLL_NS: u64 = NS_PER_MS;
+
+/// The lengths of the jobs of each round on `cpus` CPUs, in ns: so that all rounds at their bound
+/// take about the span.
+pub fn draw_rounds(setting: &Setting, cpus: usize) -> Vec<Vec<u64>> {
+    let jobs = cpus + cpus.div_ceil(2);
+    let mean_ns = setting.span_ns * cpus as u64 / (ROUNDS * jobs) as u64;
+    let mut rng = setting.rng(STREAM_LENGTHS);
+    let mut length =
+        || mean_ns * (LENGTH_PCT.start + rng.below(LENGTH_PCT.end - LENGTH_PCT.start)) / 100;
+    (0..ROUNDS).map(|_| (0..jobs).map(|_| length()).collect()).collect()
+}
+
+/// What all `rounds` have taken on `cpus` CPUs, against the least that they could.
+pub fn figure(taken_ns: u64, rounds: &[Vec<u64>], cpus: usize) -> Figure {
+    let bound_ns: u64 = rounds.iter().map(|lengths| makespan(lengths, cpus)).sum();
+    let ms = |ns: u64| ns as f64 / NS_PER_MS as f64;
+    Figure::lower("makespan", ms(taken_ns), "ms").bounded(ms(bound_ns))
+}
 
 /// Run the scenario.
 ///
@@ -28,14 +47,8 @@ const POLL_NS: u64 = NS_PER_MS;
 /// When a task fails.
 pub fn run(ground: Ground, setting: &Setting) -> Result<Found> {
     let cpus = ground.topology.cpus().len();
-    let jobs = cpus + cpus.div_ceil(2);
-    // So that ROUNDS rounds at their bound take about the span.
-    let mean_ns = setting.span_ns * cpus as u64 / (ROUNDS * jobs) as u64;
-    let mut rng = setting.rng(STREAM_LENGTHS);
-    let mut length =
-        || mean_ns * (LENGTH_PCT.start + rng.below(LENGTH_PCT.end - LENGTH_PCT.start)) / 100;
-    let rounds: Vec<Vec<u64>> =
-        (0..ROUNDS).map(|_| (0..jobs).map(|_| length()).collect()).collect();
+    let rounds = draw_rounds(setting, cpus);
+    let jobs = rounds[0].len();
 
     // Samples: when each job was done, by round.
     let stage = Stage::new(ground, jobs, ROUNDS * jobs)?;
@@ -70,11 +83,9 @@ pub fn run(ground: Ground, setting: &Setting) -> Result<Found> {
         }
     }
     let until_ns = staff.dismiss()?;
-    let bound_ns: u64 = rounds.iter().map(|lengths| makespan(lengths, cpus)).sum();
-    let ms = |ns: u64| ns as f64 / NS_PER_MS as f64;
     Ok(Found {
         scenario: "batch".into(),
-        figures: vec![Figure::lower("makespan", ms(taken_ns), "ms").bounded(ms(bound_ns))],
+        figures: vec![figure(taken_ns, &rounds, cpus)],
         paid: stage.paid(),
         from_ns,
         until_ns,

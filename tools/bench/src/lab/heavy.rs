@@ -7,7 +7,6 @@
 
 use anyhow::{Context, Result, bail};
 
-use crate::cpus::CpuSet;
 use crate::lab::figures::{Figure, Found};
 use crate::lab::staff::{Staff, Stage};
 use crate::lab::worker::{Ground, Worker};
@@ -16,10 +15,6 @@ use crate::lab::{Setting, hog};
 /// Mean memory of a task, unless the setting says otherwise.
 const MEMORY_MIB: u64 = 16;
 const STREAM_SETS: u64 = 2;
-
-fn node_cpus(stage: &Stage) -> Vec<CpuSet> {
-    stage.ground.topology.nodes().iter().map(|node| node.cpus).collect()
-}
 
 /// Run the scenario.
 ///
@@ -36,10 +31,10 @@ pub fn run(ground: Ground, setting: &Setting) -> Result<Found> {
     let stage = Stage::new(ground, tasks, 0)?;
     let mut staff = Staff::new(&stage);
     let mut sets = setting.rng(STREAM_SETS);
-    let nodes = node_cpus(&stage);
+    let nodes = stage.ground.topology.nodes();
     for task in 0..tasks {
         // In turn, so that each node gets its share.
-        let stays = if setting.kept { nodes[task % nodes.len()] } else { all };
+        let stays = if setting.kept { nodes[task % nodes.len()].cpus } else { all };
         staff.hire(
             "heavy",
             setting.draw_footprint(&mut sets),

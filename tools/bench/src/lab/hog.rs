@@ -13,7 +13,8 @@ use crate::lab::figures::{Figure, Found};
 use crate::lab::staff::{Staff, Stage, served_ns};
 use crate::lab::worker::{Ground, Worker};
 
-const STREAM_SETS: u64 = 2;
+/// Stream of the working sets.
+pub const STREAM_SETS: u64 = 2;
 
 /// Hire `tasks` endless tasks.
 ///
@@ -39,14 +40,23 @@ pub fn hire<'a>(
 /// Useful work of the tasks `of` in per cent of what `cpus` CPUs had to give.
 pub fn useful(stage: &Stage, of: std::ops::Range<usize>, cpus: usize, elapsed_ns: u64) -> Figure {
     let work: u64 = stage.tallies[of].iter().map(|tally| tally.work_ns.load(Relaxed)).sum();
+    useful_of(work, cpus, elapsed_ns)
+}
+
+/// Useful work of `work_ns` in per cent of what `cpus` CPUs had to give.
+pub fn useful_of(work_ns: u64, cpus: usize, elapsed_ns: u64) -> Figure {
     let capacity = cpus as u64 * elapsed_ns;
-    Figure::higher("useful_work", 100.0 * work as f64 / capacity.max(1) as f64, "pct")
+    Figure::higher("useful_work", 100.0 * work_ns as f64 / capacity.max(1) as f64, "pct")
         .bounded(100.0)
 }
 
 /// Least ÷ most served, in CPU time.
 pub fn evenness(stage: &Stage, of: std::ops::Range<usize>) -> Figure {
-    let served: Vec<u64> = stage.tallies[of].iter().map(served_ns).collect();
+    evenness_of(&stage.tallies[of].iter().map(served_ns).collect::<Vec<_>>())
+}
+
+/// Least ÷ most of what tasks were `served`.
+pub fn evenness_of(served: &[u64]) -> Figure {
     let least = served.iter().min().copied().unwrap_or(0);
     let most = served.iter().max().copied().unwrap_or(0);
     Figure::higher("least_per_most", least as f64 / most.max(1) as f64, "").bounded(1.0)

@@ -22,9 +22,10 @@ const LONG_NS: u64 = 8 * NS_PER_MS;
 const LONG_PCT: u64 = 20;
 /// Mean of the above.
 const MEAN_NS: u64 = (SHORT_NS * (100 - LONG_PCT) + LONG_NS * LONG_PCT) / 100;
-/// Streams of random numbers.
+/// Stream of the arrivals.
 const STREAM_ARRIVALS: u64 = 1;
-const STREAM_SETS: u64 = 2;
+/// Stream of the working sets.
+pub const STREAM_SETS: u64 = 2;
 
 /// Requests for `span_ns` that keep `load_pct` per cent of `cpus` CPUs busy.
 pub fn draw_jobs(setting: &Setting, load_pct: u64, cpus: usize) -> Vec<Job> {
@@ -74,15 +75,20 @@ pub fn hire<'a>(
     Ok(())
 }
 
-/// Mean and 99th percentile of the response times against those of the ideal.
+/// The figures of the response times that tasks have left in `samples`.
 pub fn figures(samples: &[Sample], jobs: &[Job], capacity: &[Capacity]) -> Vec<Figure> {
     let response: Vec<u64> = samples.iter().map(|sample| sample.0.load(Relaxed)).collect();
+    figures_of(&response, jobs, capacity)
+}
+
+/// Mean and 99th percentile of the response times, in ns, against those of the ideal.
+pub fn figures_of(response: &[u64], jobs: &[Job], capacity: &[Capacity]) -> Vec<Figure> {
     let ideal = fcfs(jobs, capacity);
     let ms = |ns: f64| ns / NS_PER_MS as f64;
     let p99 = |samples: &[u64]| ms(quantile(samples, 990) as f64);
     vec![
-        Figure::lower("response_mean", ms(mean(&response)), "ms").bounded(ms(mean(&ideal))),
-        Figure::lower("response_p99", p99(&response), "ms").bounded(p99(&ideal)),
+        Figure::lower("response_mean", ms(mean(response)), "ms").bounded(ms(mean(&ideal))),
+        Figure::lower("response_p99", p99(response), "ms").bounded(p99(&ideal)),
     ]
 }
 

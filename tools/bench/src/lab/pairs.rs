@@ -19,10 +19,11 @@ use crate::lab::worker::{Ground, Worker};
 use crate::topology::Place;
 
 /// Work of each side for an exchange.
-const WORK_NS: u64 = 100 * NS_PER_US;
+pub const WORK_NS: u64 = 100 * NS_PER_US;
 /// Data handed over each way.
-const SHARED_KIB: u64 = 32;
-const STREAM_SETS: u64 = 3;
+pub const SHARED_KIB: u64 = 32;
+/// Stream of the working sets.
+pub const STREAM_SETS: u64 = 3;
 
 /// What goes through the pipes: the CPU where the data was written.
 type Message = [u8; size_of::<u32>()];
@@ -85,13 +86,17 @@ fn consume(
     Ok(())
 }
 
-/// The CPUs where the two of pair `pair` begin: all, or those of LLCs half the machine apart.
-fn beginnings(ground: &Ground, setting: &Setting, pair: usize) -> [CpuSet; 2] {
+/// The CPUs of the two LLCs, half the machine apart, where the two of pair `pair` begin, if they
+/// are to begin apart.
+fn beginnings(ground: &Ground, setting: &Setting, pair: usize) -> [Option<CpuSet>; 2] {
     let llcs = ground.topology.llcs();
-    if !setting.apart {
-        return [*ground.topology.cpus(); 2];
-    }
-    [pair, pair + llcs.len() / 2].map(|llc| llcs[llc % llcs.len()])
+    let apart = [pair, pair + llcs.len() / 2];
+    apart.map(|llc| setting.apart.then(|| llcs[llc % llcs.len()]))
+}
+
+/// Confine the calling task to `cpus`, if there are any to confine it to.
+fn confine(cpus: Option<CpuSet>) -> Result<()> {
+    cpus.map_or(Ok(()), |cpus| cpus.confine(0)).context("confining a task of a pair")
 }
 
 /// Hire `pairs` pairs.
@@ -105,9 +110,7 @@ pub fn hire<'a>(
     pairs: usize,
 ) -> Result<()> {
     let mut sets = setting.rng(STREAM_SETS);
-    let all = *stage.ground.topology.cpus();
-    let begin = |cpus: CpuSet| move || cpus.confine(0).context("confining a task of a pair");
-    let release = move || all.confine(0).context("releasing a task of a pair");
+    let all = setting.apart.then_some(*stage.ground.topology.cpus());
     for pair in 0..pairs {
         let [here, there] = beginnings(&stage.ground, setting, pair);
         let (from_producer, to_consumer) = std::io::pipe().context("no pipe")?;
@@ -115,21 +118,36 @@ pub fn hire<'a>(
         let index = staff.next();
         // The end of a pipe is how each side learns that the other is gone. The producer inherits
         // the consumer's ends too, but it is the first to go.
-        staff.hire("prod", setting.draw_footprint(&mut sets), begin(here), |worker| {
-            release()?;
-            produce(worker, stage, index, to_consumer, from_consumer)
-        })?;
-        staff.hire("cons", setting.draw_footprint(&mut sets), begin(there), |worker| {
-            release()?;
-            consume(worker, stage, from_producer, to_producer)
-        })?;
+        staff.hire(
+            "prod",
+            setting.draw_footprint(&mut sets),
+            move || confine(here),
+            |worker| {
+                confine(all)?;
+                produce(worker, stage, index, to_consumer, from_consumer)
+            },
+        )?;
+        staff.hire(
+            "cons",
+            setting.draw_footprint(&mut sets),
+            move || confine(there),
+            |worker| {
+                confine(all)?;
+                consume(worker, stage, from_producer, to_producer)
+            },
+        )?;
     }
     Ok(())
 }
 
 /// Exchanges per second of the tasks `of`; the bound is that of `pairs` pairs on CPUs of their own.
 pub fn figure(stage: &Stage, of: std::ops::Range<usize>, pairs: usize, span_ns: u64) -> Figure {
-    let count: u64 = stage.tallies[of].iter().map(|tally| tally.count.load(Relaxed)).sum();
+    let count = stage.tallies[of].iter().map(|tally| tally.count.load(Relaxed)).sum();
+    figure_of(count, pairs, span_ns)
+}
+
+/// The same for `count` exchanges.
+pub fn figure_of(count: u64, pairs: usize, span_ns: u64) -> Figure {
     let per_s = count as f64 * NS_PER_S as f64 / span_ns as f64;
     let bound = pairs as f64 * NS_PER_S as f64 / (2 * WORK_NS) as f64;
     Figure::higher("exchanges", per_s, "per_s").bounded(bound)
